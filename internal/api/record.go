@@ -1,0 +1,137 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// RecordKind is the type of one journal record.
+type RecordKind string
+
+// The records of the agent's journal, in the one order that a host has.
+const (
+	RecordAccepted RecordKind = "accepted"
+	RecordStarted  RecordKind = "started"
+	RecordLog      RecordKind = "log"
+	RecordEnded    RecordKind = "ended"
+	RecordSnapshot RecordKind = "snapshot"
+	RecordReport   RecordKind = "report"
+	RecordGap      RecordKind = "gap"
+)
+
+// Record is one entry of the agent's journal and what is sent of it.
+type Record struct {
+	Seq  uint64     `json:"seq"` // 1 is the first of a journal
+	Kind RecordKind `json:"kind"`
+	// Job is empty for records that belong to no job.
+	Job  job.ID          `json:"job_id,omitempty"`
+	At   int64           `json:"at"` // milliseconds since 1970, UTC, the agent's clock
+	Body json.RawMessage `json:"body"`
+}
+
+// Accepted says that a job is on the agent's disk and will be seen through.
+type Accepted struct {
+	Kind   job.Kind        `json:"kind"`
+	Origin job.Origin      `json:"origin"`
+	Spec   json.RawMessage `json:"spec"` // without secrets
+}
+
+// Started says that the work began, and by which process.
+type Started struct {
+	PID int `json:"pid,omitempty"` // 0 when the work is no process of its own
+	// ProcessStart is when that process began, in milliseconds since 1970.
+	ProcessStart int64 `json:"process_start,omitempty"`
+	// Command is the argument vector, which never holds a secret.
+	Command  []string      `json:"command,omitempty"`
+	Findings []job.Finding `json:"findings,omitempty"`
+}
+
+// Log carries lines of a job's log, in order.
+type Log struct {
+	Lines []job.LogLine `json:"lines"`
+	// Omitted counts lines left out before these, to keep the log bounded.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// Ended says how a job ended. There is one for each accepted job, and one for a
+// cancelled id that was never accepted.
+type Ended struct {
+	State    job.State    `json:"state"`
+	Cause    job.Cause    `json:"cause,omitempty"`
+	ExitCode *int         `json:"exit_code,omitempty"`
+	Error    string       `json:"error,omitempty"` // one sentence for a person
+	Summary  *job.Summary `json:"summary,omitempty"`
+}
+
+// SnapshotMade names a snapshot that a job made.
+type SnapshotMade struct {
+	Repository job.RepositoryID `json:"repository_id"`
+	Snapshot   job.Snapshot     `json:"snapshot"`
+}
+
+// ReportTopic says what a report is about.
+type ReportTopic string
+
+// Topics.
+const (
+	// ReportAppendOnly: whether the repository let this host delete.
+	ReportAppendOnly ReportTopic = "append_only"
+	// ReportLockLeft: a lock of this host's that could not be removed yet.
+	ReportLockLeft ReportTopic = "lock_left"
+	// ReportLockRemoved: such a lock is gone.
+	ReportLockRemoved ReportTopic = "lock_removed"
+	// ReportQuarantine: something in the agent's own state was set aside.
+	ReportQuarantine ReportTopic = "quarantine"
+)
+
+// Report is a fact about a host that no job yields.
+type Report struct {
+	Topic      ReportTopic      `json:"topic"`
+	Repository job.RepositoryID `json:"repository_id,omitempty"`
+	OK         bool             `json:"ok"`
+	Detail     string           `json:"detail,omitempty"`
+}
+
+// Gap says that records were lost before they could be sent.
+type Gap struct {
+	From   uint64 `json:"from"`
+	To     uint64 `json:"to"`
+	Reason string `json:"reason"`
+}
+
+var recordBodies = map[RecordKind]func() any{
+	RecordAccepted: func() any { return new(Accepted) },
+	RecordStarted:  func() any { return new(Started) },
+	RecordLog:      func() any { return new(Log) },
+	RecordEnded:    func() any { return new(Ended) },
+	RecordSnapshot: func() any { return new(SnapshotMade) },
+	RecordReport:   func() any { return new(Report) },
+	RecordGap:      func() any { return new(Gap) },
+}
+
+// NewRecord encodes body for a journal; the journal sets the sequence.
+func NewRecord(kind RecordKind, id job.ID, at int64, body any) (Record, error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return Record{}, fmt.Errorf("encode %s record: %w", kind, err)
+	}
+	if len(raw) > MaxRecordBody {
+		return Record{}, fmt.Errorf("encode %s record: %d bytes are more than %d", kind, len(raw), MaxRecordBody)
+	}
+	return Record{Kind: kind, Job: id, At: at, Body: raw}, nil
+}
+
+// Decode returns a pointer to the typed body of r. Unknown kinds are refused.
+func (r Record) Decode() (any, error) {
+	make, ok := recordBodies[r.Kind]
+	if !ok {
+		return nil, fmt.Errorf("decode record %d: kind %q is not known", r.Seq, r.Kind)
+	}
+	body := make()
+	if err := json.Unmarshal(r.Body, body); err != nil {
+		return nil, fmt.Errorf("decode %s record %d: %w", r.Kind, r.Seq, err)
+	}
+	return body, nil
+}

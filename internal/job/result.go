@@ -1,0 +1,112 @@
+package job
+
+import "time"
+
+// Summary is what a job that ended has to show. Sizes are bytes.
+type Summary struct {
+	SnapshotID string `json:"snapshot_id,omitempty"`
+
+	FilesNew        int64   `json:"files_new,omitempty"`
+	FilesChanged    int64   `json:"files_changed,omitempty"`
+	FilesUnmodified int64   `json:"files_unmodified,omitempty"`
+	FilesProcessed  int64   `json:"files_processed,omitempty"`
+	BytesProcessed  int64   `json:"bytes_processed,omitempty"`
+	DataAdded       int64   `json:"data_added,omitempty"`
+	DataAddedPacked int64   `json:"data_added_packed,omitempty"`
+	Seconds         float64 `json:"seconds,omitempty"`
+
+	// Findings are what was wrong though the job did its work.
+	Findings []Finding `json:"findings,omitempty"`
+	// FindingsOmitted counts those left out of the bounded list.
+	FindingsOmitted int `json:"findings_omitted,omitempty"`
+	// Locks are the locks that stood in the way.
+	Locks []Lock `json:"locks,omitempty"`
+	// Snapshots counts a refreshed list.
+	Snapshots int `json:"snapshots,omitempty"`
+	// Advice is one sentence that says what to do next.
+	Advice string `json:"advice,omitempty"`
+}
+
+// FindingKind names what was found wrong with a source.
+type FindingKind string
+
+// Kinds of findings.
+const (
+	SourceMissing    FindingKind = "source_missing"
+	SourceUnreadable FindingKind = "source_unreadable"
+	SourceSymlink    FindingKind = "source_symlink"
+	SourceEmpty      FindingKind = "source_empty"
+	SourceMoved      FindingKind = "source_other_device"
+	FileUnreadable   FindingKind = "file_unreadable"
+	NothingSaved     FindingKind = "nothing_saved"
+	LiveFilesUsed    FindingKind = "vss_fallback"
+	OtherNotice      FindingKind = "notice"
+)
+
+// Finding is one thing that was wrong, with the path it is about.
+type Finding struct {
+	Kind   FindingKind `json:"kind"`
+	Path   string      `json:"path,omitempty"`
+	Detail string      `json:"detail,omitempty"`
+}
+
+// Lock is one restic lock as a person needs to see it.
+type Lock struct {
+	ID        string    `json:"id"`
+	Host      string    `json:"host"`
+	User      string    `json:"user"`
+	PID       int       `json:"pid"`
+	Time      time.Time `json:"time"`
+	Exclusive bool      `json:"exclusive"`
+}
+
+// Snapshot is what restic reports of one snapshot. Sizes are bytes.
+type Snapshot struct {
+	ID       string    `json:"id"` // 64 hexadecimal digits
+	Time     time.Time `json:"time"`
+	Host     string    `json:"host"`
+	Username string    `json:"username,omitempty"`
+	Paths    []string  `json:"paths"`
+	Tags     []string  `json:"tags,omitempty"`
+	Tree     string    `json:"tree,omitempty"`
+	Parent   string    `json:"parent,omitempty"`
+	Program  string    `json:"program,omitempty"`
+	// The counts are zero for snapshots of restic before 0.17.
+	FilesProcessed int64 `json:"files_processed,omitempty"`
+	BytesProcessed int64 `json:"bytes_processed,omitempty"`
+	DataAdded      int64 `json:"data_added,omitempty"`
+}
+
+// Progress is the live state of a running job: overwritten, never kept.
+type Progress struct {
+	Job     ID      `json:"job_id"`
+	Phase   Phase   `json:"phase,omitempty"`
+	Percent float64 `json:"percent"` // 0 to 1; 0 while the total is not known
+
+	FilesDone  int64 `json:"files_done"`
+	FilesTotal int64 `json:"files_total"`
+	BytesDone  int64 `json:"bytes_done"`
+	BytesTotal int64 `json:"bytes_total"`
+	Errors     int64 `json:"errors"`
+
+	ElapsedSeconds   int64    `json:"elapsed_seconds"`
+	RemainingSeconds int64    `json:"remaining_seconds"` // 0 is not known
+	CurrentFiles     []string `json:"current_files,omitempty"`
+}
+
+// LogLine is one line of a job's log.
+type LogLine struct {
+	At    int64    `json:"at"` // milliseconds since 1970, UTC, the agent's clock
+	Level LogLevel `json:"level"`
+	Text  string   `json:"text"`
+}
+
+// LogLevel grades a log line.
+type LogLevel string
+
+// Levels.
+const (
+	LogInfo  LogLevel = "info"
+	LogWarn  LogLevel = "warn"
+	LogError LogLevel = "error"
+)

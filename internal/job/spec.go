@@ -1,0 +1,189 @@
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Spec is the resolved order of one job, without secrets. It is what the agent
+// journals before it begins.
+type Spec interface {
+	Kind() Kind
+	// Validate names the first field that is wrong.
+	Validate() error
+}
+
+// BackupSpec orders one backup of one source group.
+type BackupSpec struct {
+	Group      GroupID      `json:"group_id"`
+	GroupName  string       `json:"group_name"` // for people only
+	Repository RepositoryID `json:"repository_id"`
+	// ResticHost is the fixed --host since enrolment.
+	ResticHost string   `json:"restic_host"`
+	Includes   []string `json:"includes"`
+	Excludes   []string `json:"excludes,omitempty"`
+
+	OneFileSystem bool `json:"one_file_system,omitempty"`
+	ExcludeCaches bool `json:"exclude_caches,omitempty"`
+	// RetryLockSeconds is how long restic waits for a lock; 0 is not at all.
+	RetryLockSeconds int `json:"retry_lock_seconds"`
+	// LimitUploadKiB is in KiB per second; 0 is no limit.
+	LimitUploadKiB int `json:"limit_upload_kib,omitempty"`
+}
+
+// GroupTag is the one restic tag of a group, which alone selects its snapshots.
+func GroupTag(group GroupID) string { return "rm-group:" + string(group) }
+
+// GroupOfTags returns the group that a snapshot's tags name, or "".
+func GroupOfTags(tags []string) GroupID {
+	for _, tag := range tags {
+		if id, ok := strings.CutPrefix(tag, "rm-group:"); ok {
+			return GroupID(id)
+		}
+	}
+	return ""
+}
+
+// SnapshotsSpec orders the list of all snapshots of a repository.
+type SnapshotsSpec struct {
+	Repository RepositoryID `json:"repository_id"`
+}
+
+// UnlockSpec orders the removal of one lock whose owner is proved to be gone.
+type UnlockSpec struct {
+	Repository RepositoryID `json:"repository_id"`
+	LockID     string       `json:"lock_id"` // 64 hexadecimal digits
+	// ResticHost is the host name under which the repository knows this host.
+	ResticHost string `json:"restic_host"`
+}
+
+// ProvisionSpec orders one rest-server user to exist, or to be gone.
+type ProvisionSpec struct {
+	Repository RepositoryID `json:"repository_id"`
+	User       string       `json:"user"`
+	// PasswordHash is bcrypt; the password itself never reaches the storage agent.
+	PasswordHash string `json:"password_hash,omitempty"`
+	// Remove takes the user away; the repository's files stay.
+	Remove bool `json:"remove,omitempty"`
+}
+
+// InitSpec orders an empty repository in the folder of one rest-server user.
+type InitSpec struct {
+	Repository RepositoryID `json:"repository_id"`
+	User       string       `json:"user"`
+}
+
+// Kind implements Spec.
+func (*BackupSpec) Kind() Kind { return Backup }
+
+// Kind implements Spec.
+func (*SnapshotsSpec) Kind() Kind { return Snapshots }
+
+// Kind implements Spec.
+func (*UnlockSpec) Kind() Kind { return Unlock }
+
+// Kind implements Spec.
+func (*ProvisionSpec) Kind() Kind { return Provision }
+
+// Kind implements Spec.
+func (*InitSpec) Kind() Kind { return Init }
+
+// Validate implements Spec.
+func (s *BackupSpec) Validate() error {
+	switch {
+	case !ValidID(string(s.Group)):
+		return fieldError("group_id", "is not an id")
+	case s.ResticHost == "":
+		return fieldError("restic_host", "is empty")
+	case len(s.Includes) == 0:
+		return fieldError("includes", "is empty")
+	case s.RetryLockSeconds < 0:
+		return fieldError("retry_lock_seconds", "is negative")
+	case s.LimitUploadKiB < 0:
+		return fieldError("limit_upload_kib", "is negative")
+	}
+	for _, path := range s.Includes {
+		if path == "" || strings.ContainsRune(path, 0) {
+			return fieldError("includes", "holds an empty path or a NUL byte")
+		}
+	}
+	for _, pattern := range s.Excludes {
+		if pattern == "" || strings.ContainsRune(pattern, 0) {
+			return fieldError("excludes", "holds an empty pattern or a NUL byte")
+		}
+	}
+	return validRepository(s.Repository)
+}
+
+// Validate implements Spec.
+func (s *SnapshotsSpec) Validate() error { return validRepository(s.Repository) }
+
+// Validate implements Spec.
+func (s *UnlockSpec) Validate() error {
+	if !lockIDPattern.MatchString(s.LockID) {
+		return fieldError("lock_id", "is not 64 hexadecimal digits")
+	}
+	return validRepository(s.Repository)
+}
+
+// Validate implements Spec.
+func (s *ProvisionSpec) Validate() error {
+	if err := validUser(s.User); err != nil {
+		return err
+	}
+	if !s.Remove && !bcryptPattern.MatchString(s.PasswordHash) {
+		return fieldError("password_hash", "is not a bcrypt hash")
+	}
+	return validRepository(s.Repository)
+}
+
+// Validate implements Spec.
+func (s *InitSpec) Validate() error {
+	if err := validUser(s.User); err != nil {
+		return err
+	}
+	return validRepository(s.Repository)
+}
+
+var (
+	lockIDPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	bcryptPattern = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+	// rest-server allows letters, digits and @ . _ -; ours begin with a letter
+	// or digit, so that no name is a path of its own.
+	userPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+)
+
+func validUser(user string) error {
+	if !userPattern.MatchString(user) {
+		return fieldError("user", "may hold only letters, digits and . _ -")
+	}
+	return nil
+}
+
+func validRepository(id RepositoryID) error {
+	if !ValidID(string(id)) {
+		return fieldError("repository_id", "is not an id")
+	}
+	return nil
+}
+
+func fieldError(field, problem string) error { return fmt.Errorf("%s %s", field, problem) }
+
+// DecodeSpec reads the spec of kind and validates it. Kinds without a
+// registration are refused.
+func DecodeSpec(kind Kind, raw []byte) (Spec, error) {
+	info, ok := InfoOf(kind)
+	if !ok {
+		return nil, fmt.Errorf("decode job spec: kind %q is not known", kind)
+	}
+	spec := info.newSpec()
+	if err := json.Unmarshal(raw, spec); err != nil {
+		return nil, fmt.Errorf("decode %s spec: %w", kind, err)
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, fmt.Errorf("decode %s spec: %w", kind, err)
+	}
+	return spec, nil
+}
