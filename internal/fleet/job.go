@@ -1,0 +1,86 @@
+package fleet
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// Job is a job as the server knows it. Zero times mean "not yet".
+type Job struct {
+	ID     job.ID
+	Host   job.HostID
+	Kind   job.Kind
+	State  job.State
+	Origin job.Origin
+	// Cause is why it ended other than by finishing; "" for the usual end.
+	Cause job.Cause
+	// AskedBy names the person or API token, "" for the server itself.
+	AskedBy string
+
+	Group      job.GroupID
+	Repository job.RepositoryID
+	// Spec is what was asked, without secrets; it is resolved again when sent.
+	Spec json.RawMessage
+
+	CreatedAt         time.Time
+	SentAt            time.Time
+	AcceptedAt        time.Time
+	StartedAt         time.Time
+	FinishedAt        time.Time
+	CancelRequestedAt time.Time
+
+	ExitCode *int
+	Error    string
+	Summary  *job.Summary
+	Command  []string
+
+	// LogLines and LogBytes are what its log holds; LogOmitted lines were left out.
+	LogLines   int64
+	LogBytes   int64
+	LogOmitted int64
+}
+
+// JobFilter narrows a list of jobs; zero values do not narrow.
+type JobFilter struct {
+	Host   job.HostID
+	Group  job.GroupID
+	Kind   job.Kind
+	State  job.State
+	Active bool // queued, sent or running
+	Page
+}
+
+// Page asks for one page of a list.
+type Page struct {
+	Limit  int    // 1 to 500; 0 is 100
+	Cursor string // from the page before; "" is the first
+}
+
+// Size is the limit within its bounds.
+func (p Page) Size() int {
+	switch {
+	case p.Limit <= 0:
+		return 100
+	case p.Limit > 500:
+		return 500
+	}
+	return p.Limit
+}
+
+// LogChunk is a run of log lines as stored.
+type LogChunk struct {
+	First int64 // number of its first line; the first of a job is 0
+	Lines []job.LogLine
+}
+
+// Snapshot is the projection of one snapshot.
+type Snapshot struct {
+	job.Snapshot
+	Repository job.RepositoryID
+	HostID     job.HostID  // whose repository it is in
+	Group      job.GroupID // "" for one that no group of ours made
+	Job        job.ID      // "" when no job reported it
+	SeenAt     time.Time
+}
