@@ -19,6 +19,9 @@ const (
 	RecordSnapshot RecordKind = "snapshot"
 	RecordReport   RecordKind = "report"
 	RecordGap      RecordKind = "gap"
+	// RecordCancel says that an accepted job was asked to end, so that the wish
+	// outlives the agent. What became of it is for the ended record to say.
+	RecordCancel RecordKind = "cancel"
 )
 
 // Record is one entry of the agent's journal and what is sent of it.
@@ -71,6 +74,11 @@ type SnapshotMade struct {
 	Snapshot   job.Snapshot     `json:"snapshot"`
 }
 
+// CancelAsked says why an accepted job should end.
+type CancelAsked struct {
+	Cause job.Cause `json:"cause"`
+}
+
 // ReportTopic says what a report is about.
 type ReportTopic string
 
@@ -109,6 +117,7 @@ var recordBodies = map[RecordKind]func() any{
 	RecordSnapshot: func() any { return new(SnapshotMade) },
 	RecordReport:   func() any { return new(Report) },
 	RecordGap:      func() any { return new(Gap) },
+	RecordCancel:   func() any { return new(CancelAsked) },
 }
 
 // NewRecord encodes body for a journal; the journal sets the sequence.
