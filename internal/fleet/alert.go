@@ -36,12 +36,12 @@ type Alert struct {
 
 // AuditEntry is one line of the append-only audit table.
 type AuditEntry struct {
-	Seq    int64
-	At     time.Time
-	Actor  string // a user's name, "token NAME", "agent HOST" or "server"
-	Action string // noun.verb, such as "job.created"
-	Noun   string
-	ID     string
+	ID      string // grows with time
+	At      time.Time
+	Actor   string // a user's name, "token NAME", "agent HOST" or "server"
+	Action  string // noun.verb, such as "job.created"
+	Noun    string
+	Subject string // the id of that noun
 	// Detail is JSON; it never holds a secret.
 	Detail  string
 	Address string // of the peer, "" for the server's own

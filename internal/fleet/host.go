@@ -28,9 +28,10 @@ type Host struct {
 	// Storage is set for a storage agent.
 	Storage *Storage
 
-	EnrolledAt  time.Time
-	LastSeenAt  time.Time
-	SessionNode string // the node that holds its session, "" is none
+	EnrolledAt time.Time
+	LastSeenAt time.Time
+	// Online: a node whose lease lives holds its session.
+	Online bool
 	// ClockOffset is the agent's clock minus the server's at its last hello.
 	ClockOffset time.Duration
 
@@ -44,9 +45,6 @@ type Host struct {
 	LastJobID       job.ID
 	LastError       string
 }
-
-// Online tells whether a live node holds the host's session.
-func (h *Host) Online() bool { return h.SessionNode != "" && h.RemovedAt.IsZero() }
 
 // IsStorage tells whether the host is a storage agent.
 func (h *Host) IsStorage() bool { return h.Storage != nil }
