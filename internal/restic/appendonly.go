@@ -2,7 +2,10 @@ package restic
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
 )
 
 // DeleteRight says what a credential may do to snapshots.
@@ -15,16 +18,21 @@ const (
 	DeleteUnknown DeleteRight = "unknown"
 )
 
-// HTTPError is an answer of a rest-server that is not a success.
-type HTTPError struct {
-	Method string
-	Status int
-}
-
-func (e *HTTPError) Error() string { return "not built yet" }
-
 // ProveAppendOnly asks a rest-server to delete a snapshot id that does not exist and learns from the
-// refusal. Nothing can be lost by it. DeleteUnknown comes with an error that says why.
+// answer: 403 is a refusal, 200 means that a real one would be gone. Nothing can be lost by it.
+// DeleteUnknown always comes with an error that says why: ErrUnsupportedRepository, *HTTPError, or that of
+// the network.
 func ProveAppendOnly(ctx context.Context, repository Repository) (DeleteRight, error) {
-	return DeleteUnknown, errors.New("not built yet")
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	status, err := restDelete(ctx, repository, "snapshots", hex.EncodeToString(random[:]))
+	switch {
+	case err != nil:
+		return DeleteUnknown, fmt.Errorf("prove append-only: %w", err)
+	case status == http.StatusForbidden:
+		return DeleteRefused, nil
+	case status == http.StatusOK:
+		return DeleteAllowed, nil
+	}
+	return DeleteUnknown, fmt.Errorf("prove append-only: %w", &HTTPError{Method: http.MethodDelete, Status: status})
 }

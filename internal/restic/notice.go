@@ -1,5 +1,7 @@
 package restic
 
+import "regexp"
+
 // NoticeKind sorts the plain lines that restic writes to stderr.
 type NoticeKind string
 
@@ -18,4 +20,26 @@ type Notice struct {
 	Text string
 	// Path is the missing source or the volume without a snapshot; empty for the other kinds.
 	Path string
+}
+
+var (
+	retrying      = regexp.MustCompile(`^[A-Za-z]+\(.*\) returned error, retrying after `)
+	reachedAgain  = regexp.MustCompile(`^[A-Za-z]+\(.*\) operation successful after \d+ retries`)
+	sourceMissing = regexp.MustCompile(`^(.+) does not exist, skipping$`)
+	vssFallback   = regexp.MustCompile(`failed to create snapshot for \[(.*?)\]`)
+)
+
+// newNotice sorts one plain line (restic's internal/backend/retry, cmd_backup.go and fs_local_vss.go).
+func newNotice(text string) Notice {
+	notice := Notice{Kind: NoticeOther, Text: text}
+	if retrying.MatchString(text) {
+		notice.Kind = NoticeRetrying
+	} else if reachedAgain.MatchString(text) {
+		notice.Kind = NoticeReached
+	} else if match := sourceMissing.FindStringSubmatch(text); match != nil {
+		notice.Kind, notice.Path = NoticeSourceMissing, match[1]
+	} else if match := vssFallback.FindStringSubmatch(text); match != nil {
+		notice.Kind, notice.Path = NoticeVSSFallback, match[1]
+	}
+	return notice
 }

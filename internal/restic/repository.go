@@ -31,7 +31,7 @@ type Repository struct {
 	Password string
 	// KeyHint is the id of the key to try first; empty lets restic try them all.
 	KeyHint string
-	// CACertFile names a PEM file with the private authority of the server; empty means the system's.
+	// CACertFile names a PEM file with the only authorities to trust; empty means the system's.
 	CACertFile string
 }
 

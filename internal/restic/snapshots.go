@@ -2,7 +2,11 @@ package restic
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 	"time"
 )
 
@@ -56,7 +60,61 @@ type SnapshotsResult struct {
 	Snapshots []Snapshot
 }
 
-// Snapshots lists snapshots without a lock, oldest first as restic prints them.
+// Snapshots lists snapshots without a lock, oldest first as restic prints them. An id in the filter that
+// does not exist is only a notice of restic; the list is shorter then.
 func (r Runner) Snapshots(ctx context.Context, options SnapshotsOptions) (SnapshotsResult, error) {
-	return SnapshotsResult{}, errors.New("not built yet")
+	args := []string{"--no-lock"}
+	if options.Host != "" {
+		args = append(args, "--host="+options.Host)
+	}
+	if err := checkTags(options.Tags); err != nil {
+		return SnapshotsResult{}, err
+	}
+	if len(options.Tags) > 0 {
+		args = append(args, "--tag="+strings.Join(options.Tags, ","))
+	}
+	for _, id := range options.IDs {
+		if !isID(id) {
+			return SnapshotsResult{}, &InvalidError{Field: "snapshot id", Reason: "is not 64 hexadecimal digits"}
+		}
+	}
+	args = append(append(args, "--"), options.IDs...)
+	var answer SnapshotsResult
+	var err error
+	answer.Result, err = r.query(ctx, options.Call, "snapshots", args,
+		func(stdout io.Reader, _ *record) (err error) {
+			answer.Snapshots, err = decodeSnapshots(stdout)
+			return err
+		})
+	return answer, err
+}
+
+// decodeSnapshots reads the list one by one, so that only one snapshot is held twice.
+func decodeSnapshots(reader io.Reader) ([]Snapshot, error) {
+	decoder := json.NewDecoder(&capped{Reader: reader, left: maxAnswer})
+	token, err := decoder.Token()
+	if err != nil {
+		return nil, fmt.Errorf("decode the list of snapshots: %w", err)
+	}
+	if token == nil {
+		return nil, nil
+	}
+	if token != json.Delim('[') {
+		return nil, errors.New("decode the list of snapshots: it is not a list")
+	}
+	var snapshots []Snapshot
+	for decoder.More() {
+		var snapshot Snapshot
+		if err := decoder.Decode(&snapshot); err != nil {
+			return nil, fmt.Errorf("decode a snapshot: %w", err)
+		}
+		if !isID(snapshot.ID) {
+			return nil, errors.New("decode a snapshot: it has no id")
+		}
+		snapshots = append(snapshots, snapshot)
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("decode the list of snapshots: %w", err)
+	}
+	return snapshots, nil
 }

@@ -1,0 +1,118 @@
+package restic
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// ending is how a child's life ended.
+type ending struct {
+	exit                ExitCode
+	at                  time.Time
+	cause               error
+	interrupted, killed bool
+	err                 error // a kill that the system refused; the child ended all the same
+}
+
+// supervise waits for the child and ends it when the context does or the first contact does not come:
+// it asks, waits for the grace time, then kills the group. It returns only when the child is gone; one
+// that the system can't kill at the moment (a dead disk) keeps it waiting, since it is still alive.
+func supervise(ctx context.Context, child *child, grace time.Duration, hooks Hooks, record *record) ending {
+	exited := make(chan struct{})
+	go func() { child.wait(); close(exited) }()
+
+	quiet := newQuietWatch(ctx, hooks, record)
+	defer quiet.stop()
+	var end ending
+	done := ctx.Done()
+	contact := record.contact
+	late := after(hooks.FirstContact)
+	var impatient <-chan time.Time
+	kill := func() {
+		end.killed = true
+		end.err = child.kill()
+	}
+	stop := func(cause error) {
+		end.cause, end.interrupted = cause, true
+		done, late = nil, nil
+		if child.stop() != nil {
+			// It can't be asked (on Windows: no console), so there is nothing to wait for.
+			kill()
+			return
+		}
+		impatient = after(grace)
+	}
+	for {
+		select {
+		case <-exited:
+			end.exit, end.at = child.exit(end.killed), time.Now()
+			return end
+		case <-contact:
+			contact, late = nil, nil
+		case <-late:
+			stop(ErrNoContact)
+		case <-done:
+			stop(context.Cause(ctx))
+		case <-impatient:
+			kill()
+		case <-quiet.timer:
+			quiet.tick()
+		}
+	}
+}
+
+// after is time.After, but never for 0.
+func after(wait time.Duration) <-chan time.Time {
+	if wait <= 0 {
+		return nil
+	}
+	return time.After(wait)
+}
+
+// quietWatch calls Hooks.Silence in a goroutine of its own, one call at a time.
+type quietWatch struct {
+	hooks  Hooks
+	record *record
+	ctx    context.Context
+	cancel context.CancelFunc
+	timer  <-chan time.Time
+	busy   chan struct{} // holds one token while a call runs
+	calls  sync.WaitGroup
+}
+
+func newQuietWatch(ctx context.Context, hooks Hooks, record *record) *quietWatch {
+	watch := &quietWatch{hooks: hooks, record: record, busy: make(chan struct{}, 1)}
+	watch.ctx, watch.cancel = context.WithCancel(ctx)
+	if hooks.Silence != nil {
+		watch.timer = after(hooks.SilenceAfter)
+	}
+	return watch
+}
+
+// tick calls the hook if the silence has lasted, and sets the next look.
+func (w *quietWatch) tick() {
+	silent := w.record.silent()
+	if silent < w.hooks.SilenceAfter {
+		w.timer = after(w.hooks.SilenceAfter - silent)
+		return
+	}
+	w.timer = after(w.hooks.SilenceAfter)
+	select {
+	case w.busy <- struct{}{}:
+	default:
+		return
+	}
+	w.calls.Go(func() {
+		if w.hooks.Silence(w.ctx, silent) {
+			w.record.reached()
+		}
+		<-w.busy
+	})
+}
+
+// stop ends a running call and waits for it.
+func (w *quietWatch) stop() {
+	w.cancel()
+	w.calls.Wait()
+}
