@@ -61,7 +61,8 @@ func (r *report) add(next event) error {
 		_, err := io.WriteString(r.output, next.Output)
 		return err
 	case "output":
-		if next.Output != "PASS\n" {
+		// What go test prints with -v only.
+		if next.Output != "PASS\n" && !strings.HasPrefix(next.Output, "=== ") {
 			r.said[subject] = append(r.said[subject], next.Output)
 		}
 	case "pass", "fail":

@@ -14,6 +14,7 @@ func TestReport(t *testing.T) {
 {"Action":"pass","Package":"MODULEp","Test":"TestGood"}
 {"Action":"output","Package":"MODULEp","Test":"TestSkips","Output":"not here\n"}
 {"Action":"skip","Package":"MODULEp","Test":"TestSkips"}
+{"Action":"output","Package":"MODULEp","Test":"TestBad","Output":"=== RUN   TestBad\n"}
 {"Action":"output","Package":"MODULEp","Test":"TestBad","Output":"bad_test.go:7: wrong\n"}
 {"Action":"fail","Package":"MODULEp","Test":"TestBad"}
 {"Action":"output","Package":"MODULEp","Test":"TestCut","Output":"panic: oh\n"}
