@@ -51,21 +51,20 @@ func (s Session) Live(now time.Time) bool {
 }
 
 // APIToken lets a program in. Its secret is shown once; the server keeps the
-// hash.
+// hash. A token that is revoked is gone.
 type APIToken struct {
 	ID         string
-	Name       string // unique among those that are not revoked
+	Name       string // unique, without regard to case
 	Role       Role
 	CreatedAt  time.Time
 	CreatedBy  string    // label of who made it
 	ExpiresAt  time.Time // zero: never
 	LastUsedAt time.Time // zero: never; exact to a minute
-	RevokedAt  time.Time // zero: not revoked
 }
 
 // Live tells whether the token may still be used.
 func (t APIToken) Live(now time.Time) bool {
-	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+	return t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt)
 }
 
 // Identity is the token asking from address.

@@ -40,17 +40,16 @@ CREATE TABLE api_tokens (
     created_at   BIGINT NOT NULL,
     created_by   TEXT NOT NULL,
     expires_at   BIGINT NOT NULL,
-    last_used_at BIGINT NOT NULL,
-    revoked_at   BIGINT NOT NULL
+    last_used_at BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX api_tokens_name ON api_tokens (lower(name)) WHERE revoked_at = 0;
+CREATE UNIQUE INDEX api_tokens_name ON api_tokens (lower(name));
 
--- One row per account and per peer address that has failed lately.
+-- One row per account, per peer address and per pair of both that failed lately;
+-- the subject is a hash. What follows from the counts is auth's to say.
 CREATE TABLE throttles (
     subject  TEXT PRIMARY KEY,
     failures BIGINT NOT NULL CHECK (failures >= 0),
-    last_at  BIGINT NOT NULL,
-    until    BIGINT NOT NULL
+    last_at  BIGINT NOT NULL
 );
 
 CREATE TABLE hosts (
