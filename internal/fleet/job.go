@@ -69,12 +69,6 @@ func (p Page) Size() int {
 	return p.Limit
 }
 
-// LogChunk is a run of log lines as stored.
-type LogChunk struct {
-	First int64 // number of its first line; the first of a job is 0
-	Lines []job.LogLine
-}
-
 // Snapshot is the projection of one snapshot.
 type Snapshot struct {
 	job.Snapshot

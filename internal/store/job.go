@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+const jobColumns = `id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, spec, created_at, sent_at, accepted_at,
+	started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted`
+
+func scanJob(row scanner) (j fleet.Job, err error) {
+	var exit sql.NullInt64
+	err = row.Scan(&j.ID, &j.Host, &j.Kind, &j.State, &j.Origin, &j.Cause, &j.AskedBy, &j.Group, &j.Repository, encoded{&j.Spec}, instant{&j.CreatedAt},
+		instant{&j.SentAt}, instant{&j.AcceptedAt}, instant{&j.StartedAt}, instant{&j.FinishedAt}, instant{&j.CancelRequestedAt}, &exit, &j.Error,
+		encoded{&j.Summary}, encoded{&j.Command}, &j.LogLines, &j.LogBytes, &j.LogOmitted)
+	if exit.Valid {
+		code := int(exit.Int64)
+		j.ExitCode = &code
+	}
+	return j, err
+}
+
+const activeStates = "state IN ('queued', 'sent', 'running')"
+
+// Jobs lists jobs, newest first, and the cursor of the next page.
+func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, string, error) {
+	var w where
+	if f.Host != "" {
+		w.add("host_id = ?", f.Host)
+	}
+	if f.Group != "" {
+		w.add("group_id = ?", f.Group)
+	}
+	if f.Kind != "" {
+		w.add("kind = ?", f.Kind)
+	}
+	if f.State != "" {
+		w.add("state = ?", f.State)
+	}
+	if f.Active {
+		w.add(activeStates)
+	}
+	if f.Cursor != "" {
+		last, err := after(f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		w.add("id < ?", last)
+	}
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs"+w.String()+" ORDER BY id DESC"+w.limit(f.Size()+1), w.args...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list jobs: %w", err)
+	}
+	items, next := cut(items, f.Size(), func(j fleet.Job) string { return string(j.ID) })
+	return items, next, nil
+}
+
+// Job returns one job.
+func (r reader) Job(ctx context.Context, id job.ID) (fleet.Job, error) {
+	j, err := scanJob(r.q.QueryRowContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE id = $1", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return j, fleet.NotFound("job", string(id))
+	}
+	if err != nil {
+		return j, fmt.Errorf("read job: %w", err)
+	}
+	return j, nil
+}
+
+// ActiveJobs lists the jobs of a host that have not ended, oldest first.
+func (r reader) ActiveJobs(ctx context.Context, host job.HostID) ([]fleet.Job, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND "+activeStates+" ORDER BY id", host)
+	if err != nil {
+		return nil, fmt.Errorf("list active jobs: %w", err)
+	}
+	return items, nil
+}
+
+// CountActive counts the jobs that wait or run.
+func (r reader) CountActive(ctx context.Context) (waiting, running int, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT coalesce(sum(CASE WHEN state = 'running' THEN 0 ELSE 1 END), 0), coalesce(sum(CASE WHEN state = 'running' THEN 1 ELSE 0 END), 0)
+		FROM jobs WHERE `+activeStates).Scan(&waiting, &running)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count active jobs: %w", err)
+	}
+	return waiting, running, nil
+}
+
+// PendingRun returns the run of a group that waits already, if there is one.
+func (r reader) PendingRun(ctx context.Context, schedule job.ScheduleID, group job.GroupID) (fleet.Job, bool, error) {
+	j, err := scanJob(r.q.QueryRowContext(ctx, "SELECT "+jobColumns+" FROM pending_runs WHERE schedule_id = $1 AND group_id = $2", schedule, group))
+	if errors.Is(err, sql.ErrNoRows) {
+		return j, false, nil
+	}
+	if err != nil {
+		return j, false, fmt.Errorf("read pending run: %w", err)
+	}
+	return j, true, nil
+}
+
+// InsertJob adds a job. A second waiting run of one group is a conflict.
+func (t *Tx) InsertJob(ctx context.Context, j fleet.Job) error {
+	err := t.exec(ctx, `INSERT INTO jobs (id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, spec, created_at, sent_at,
+		accepted_at, started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted)
+		VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, '', $9, $10, 0, 0, 0, 0, 0, NULL, '', '', '', 0, 0, 0)`,
+		j.ID, j.Host, j.Kind, j.State, j.Origin, j.AskedBy, j.Group, j.Repository, plain(string(j.Spec)), millis(j.CreatedAt))
+	if t.engine.uniqueViolation(err) {
+		return fleet.Conflict("A backup of this source group is waiting already.")
+	}
+	if err != nil {
+		return fmt.Errorf("add job: %w", err)
+	}
+	return nil
+}
+
+// MoveJob moves a job from one state to another on the word of by; false means
+// it is no longer in the old state. A move that the table of legal moves does
+// not hold is an error.
+func (t *Tx) MoveJob(ctx context.Context, id job.ID, from, to job.State, by job.Authority, now time.Time) (bool, error) {
+	if !job.CanMove(from, to, by) {
+		return false, fmt.Errorf("move job %s: %s to %s is not a legal move", id, from, to)
+	}
+	column := map[job.State]string{job.Sent: "sent_at", job.Running: "accepted_at"}[to]
+	if to.Ended() {
+		column = "finished_at"
+	}
+	query, args := "UPDATE jobs SET state = $1 WHERE id = $2 AND state = $3", []any{to, id, from}
+	if column != "" {
+		query, args = "UPDATE jobs SET state = $1, "+column+" = $4 WHERE id = $2 AND state = $3", append(args, millis(now))
+	}
+	n, err := t.changed(ctx, query, args...)
+	if err != nil {
+		return false, fmt.Errorf("move job %s to %s: %w", id, to, err)
+	}
+	return n == 1, nil
+}
+
+// ClearEnd takes back what a guess wrote about an end that did not happen.
+func (t *Tx) ClearEnd(ctx context.Context, id job.ID) error {
+	if err := t.exec(ctx, "UPDATE jobs SET finished_at = 0, cause = '', error = '', summary = '', exit_code = NULL WHERE id = $1", id); err != nil {
+		return fmt.Errorf("take back the end of job %s: %w", id, err)
+	}
+	return nil
+}
+
+// StartJob notes when the work of a job began, and its command.
+func (t *Tx) StartJob(ctx context.Context, id job.ID, at time.Time, command []string) error {
+	if err := t.exec(ctx, "UPDATE jobs SET started_at = $1, command = $2 WHERE id = $3", millis(at), plain(encode(command)), id); err != nil {
+		return fmt.Errorf("start job %s: %w", id, err)
+	}
+	return nil
+}
+
+// End is how a job ended.
+type End struct {
+	At       time.Time
+	Cause    job.Cause
+	ExitCode *int
+	Error    string
+	Summary  *job.Summary
+}
+
+// EndJob writes how a job ended; the move itself is MoveJob's.
+func (t *Tx) EndJob(ctx context.Context, id job.ID, e End) error {
+	summary := ""
+	if e.Summary != nil {
+		summary = plain(encode(e.Summary))
+	}
+	var exit any
+	if e.ExitCode != nil {
+		exit = int64(*e.ExitCode)
+	}
+	err := t.exec(ctx, "UPDATE jobs SET finished_at = $1, cause = $2, exit_code = $3, error = $4, summary = $5 WHERE id = $6",
+		millis(e.At), e.Cause, exit, plain(e.Error), summary, id)
+	if err != nil {
+		return fmt.Errorf("end job %s: %w", id, err)
+	}
+	return nil
+}
+
+// NoteBackup keeps the last result of a group and its host on their rows, when
+// it is newer than what they hold.
+func (t *Tx) NoteBackup(ctx context.Context, j fleet.Job) error {
+	good := int64(0)
+	if j.State == job.Succeeded || j.State == job.Warning {
+		good = millis(j.FinishedAt)
+	}
+	if err := t.exec(ctx, `UPDATE hosts SET last_job_id = $1, last_backup_state = $2, last_ended_at = $3, last_error = $4,
+		last_backup_at = CASE WHEN $5 > last_backup_at THEN $5 ELSE last_backup_at END WHERE id = $6 AND last_ended_at <= $3`,
+		j.ID, j.State, millis(j.FinishedAt), plain(j.Error), good, j.Host); err != nil {
+		return fmt.Errorf("note backup on host: %w", err)
+	}
+	if err := t.exec(ctx, `UPDATE source_groups SET last_job_id = $1, last_state = $2, last_ended_at = $3, last_error = $4,
+		last_backup_at = CASE WHEN $5 > last_backup_at THEN $5 ELSE last_backup_at END WHERE id = $6 AND last_ended_at <= $3`,
+		j.ID, j.State, millis(j.FinishedAt), plain(j.Error), good, j.Group); err != nil {
+		return fmt.Errorf("note backup on source group: %w", err)
+	}
+	return nil
+}
+
+// AskCancel notes that a job should end; false means it has ended or was asked
+// before.
+func (t *Tx) AskCancel(ctx context.Context, id job.ID, now time.Time) (bool, error) {
+	n, err := t.changed(ctx, "UPDATE jobs SET cancel_requested_at = $1 WHERE id = $2 AND cancel_requested_at = 0 AND "+activeStates, millis(now), id)
+	if err != nil {
+		return false, fmt.Errorf("ask for the end of job %s: %w", id, err)
+	}
+	return n == 1, nil
+}
+
+// DeleteJobs removes up to limit ended jobs that finished before the given
+// time, with their logs, and tells how many went.
+func (t *Tx) DeleteJobs(ctx context.Context, kinds []job.Kind, before time.Time, limit int) (int64, error) {
+	var w where
+	w.add("finished_at > 0 AND finished_at < ?", millis(before))
+	w.add("NOT " + activeStates)
+	if len(kinds) > 0 {
+		list := ""
+		args := make([]any, len(kinds))
+		for i, kind := range kinds {
+			list += ", ?"
+			args[i] = kind
+		}
+		w.add("kind IN ("+list[2:]+")", args...)
+	}
+	n, err := t.changed(ctx, "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs"+w.String()+w.limit(limit)+")", w.args...)
+	if err != nil {
+		return 0, fmt.Errorf("remove old jobs: %w", err)
+	}
+	return n, nil
+}

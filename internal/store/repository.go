@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+const repositoryColumns = `r.id, r.name, r.url, r.host_id, r.storage_id, r.username, r.created_at, r.provisioned_at, r.ready_at,
+	r.append_only, r.append_only_at, r.listed_at,
+	(SELECT count(*) FROM snapshots s WHERE s.repository_id = r.id),
+	coalesce((SELECT max(s.taken_at) FROM snapshots s WHERE s.repository_id = r.id), 0)`
+
+func scanRepository(row scanner) (r fleet.Repository, err error) {
+	err = row.Scan(&r.ID, &r.Name, &r.URL, &r.Host, &r.Storage, &r.User, instant{&r.CreatedAt}, instant{&r.ProvisionedAt}, instant{&r.ReadyAt},
+		&r.AppendOnly, instant{&r.AppendOnlyAt}, instant{&r.ListedAt}, &r.SnapshotCount, instant{&r.LatestAt})
+	return r, err
+}
+
+// RepositoryFilter narrows a list of repositories; zero values do not narrow.
+type RepositoryFilter struct {
+	Host    job.HostID
+	Storage job.HostID
+	fleet.Page
+}
+
+// Repositories lists repositories, oldest first, and the cursor of the next page.
+func (r reader) Repositories(ctx context.Context, f RepositoryFilter) ([]fleet.Repository, string, error) {
+	var w where
+	if f.Host != "" {
+		w.add("r.host_id = ?", f.Host)
+	}
+	if f.Storage != "" {
+		w.add("r.storage_id = ?", f.Storage)
+	}
+	if f.Cursor != "" {
+		last, err := after(f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		w.add("r.id > ?", last)
+	}
+	items, err := collect(ctx, r.q, scanRepository, "SELECT "+repositoryColumns+" FROM repositories r"+w.String()+" ORDER BY r.id"+w.limit(f.Size()+1), w.args...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list repositories: %w", err)
+	}
+	items, next := cut(items, f.Size(), func(r fleet.Repository) string { return string(r.ID) })
+	return items, next, nil
+}
+
+// Repository returns one repository.
+func (r reader) Repository(ctx context.Context, id job.RepositoryID) (fleet.Repository, error) {
+	repository, err := scanRepository(r.q.QueryRowContext(ctx, "SELECT "+repositoryColumns+" FROM repositories r WHERE r.id = $1", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return repository, fleet.NotFound("repository", string(id))
+	}
+	if err != nil {
+		return repository, fmt.Errorf("read repository: %w", err)
+	}
+	return repository, nil
+}
+
+// SealedRepository returns the sealed secrets of a repository.
+func (r reader) SealedRepository(ctx context.Context, id job.RepositoryID) (sealed []byte, err error) {
+	if err := r.q.QueryRowContext(ctx, "SELECT sealed FROM repositories WHERE id = $1", id).Scan(binary{&sealed}); err != nil {
+		return nil, fmt.Errorf("read secrets of repository %s: %w", id, err)
+	}
+	return sealed, nil
+}
+
+// InsertRepository adds a repository with its sealed secrets.
+func (t *Tx) InsertRepository(ctx context.Context, r fleet.Repository, sealed []byte) error {
+	err := t.exec(ctx, `INSERT INTO repositories (id, name, url, host_id, storage_id, username, sealed, created_at, provisioned_at, ready_at,
+		append_only, append_only_at, listed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0)`,
+		r.ID, r.Name, r.URL, r.Host, r.Storage, r.User, encodeBytes(sealed), millis(r.CreatedAt), millis(r.ProvisionedAt), millis(r.ReadyAt), false)
+	if err != nil {
+		return fmt.Errorf("add repository: %w", err)
+	}
+	return nil
+}
+
+// ProvisionedRepository notes that the repository's user exists.
+func (t *Tx) ProvisionedRepository(ctx context.Context, id job.RepositoryID, now time.Time) error {
+	return t.touchRepository(ctx, "provisioned_at", id, now)
+}
+
+// ReadyRepository notes that the repository itself exists.
+func (t *Tx) ReadyRepository(ctx context.Context, id job.RepositoryID, now time.Time) error {
+	return t.touchRepository(ctx, "ready_at", id, now)
+}
+
+// ListedRepository notes when all snapshots were last listed.
+func (t *Tx) ListedRepository(ctx context.Context, id job.RepositoryID, now time.Time) error {
+	return t.touchRepository(ctx, "listed_at", id, now)
+}
+
+func (t *Tx) touchRepository(ctx context.Context, column string, id job.RepositoryID, now time.Time) error {
+	if err := t.exec(ctx, "UPDATE repositories SET "+column+" = $1 WHERE id = $2", millis(now), id); err != nil {
+		return fmt.Errorf("set %s of repository %s: %w", column, id, err)
+	}
+	return nil
+}
+
+// ProvedRepository notes what the harmless test for append-only found.
+func (t *Tx) ProvedRepository(ctx context.Context, id job.RepositoryID, host job.HostID, appendOnly bool, now time.Time) (bool, error) {
+	n, err := t.changed(ctx, "UPDATE repositories SET append_only = $1, append_only_at = $2 WHERE id = $3 AND host_id = $4", appendOnly, millis(now), id, host)
+	if err != nil {
+		return false, fmt.Errorf("note proof of repository %s: %w", id, err)
+	}
+	return n == 1, nil
+}
