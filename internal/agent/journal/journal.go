@@ -2,10 +2,28 @@ package journal
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"sync"
 	"time"
 
-	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// Errors that a caller tells apart.
+var (
+	// ErrInUse: another process has this journal open.
+	ErrInUse = errors.New("the journal is in use by another process")
+	// ErrAhead: the server has records that this journal never wrote, so this is
+	// a copy or an older state of the one that wrote them.
+	ErrAhead = errors.New("the server has more of this journal than there is")
+	// ErrBroken: a sync failed. What the system then holds in memory may differ
+	// from the disk, so nothing more is taken until the journal is opened again.
+	ErrBroken = errors.New("the journal could not be synced and takes no more records")
+	// ErrFull: not even the room kept for state records is left.
+	ErrFull = errors.New("the disk is full and the journal's reserve is used up")
+	// ErrClosed: the journal was closed.
+	ErrClosed = errors.New("the journal is closed")
 )
 
 // Options tune a journal. The zero value is what an agent uses.
@@ -17,72 +35,220 @@ type Options struct {
 	Now      func() time.Time // wall clock; nil is time.Now
 }
 
-// Files is the disk.
-type Files interface{}
-
-// Unfinished is a job that was accepted and has not ended.
-type Unfinished struct {
-	ID       job.ID
-	At       int64 // when it was accepted, milliseconds since 1970
-	Accepted api.Accepted
-	// Started is nil when the work had not begun.
-	Started   *api.Started
-	StartedAt int64 // milliseconds since 1970; 0 when not started
-	// CancelAsked is nil when nobody asked for its end.
-	CancelAsked *api.CancelAsked
-	// Troubled: findings, or log lines that warn, were journalled for it.
-	Troubled bool
+func (o Options) withDefaults() Options {
+	if o.Files == nil {
+		o.Files = disk{}
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.Reserve <= 0 {
+		o.Reserve = 4 << 20
+	}
+	if o.Keep <= 0 {
+		o.Keep = 90 * 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
 }
 
-var errNotBuilt = errors.New("journal is not built yet")
-
 // Journal is an agent's journal. It is safe for concurrent use.
-type Journal struct{}
+type Journal struct {
+	dir      string
+	path     string
+	files    Files
+	maxBytes int64
+	reserve  int64
+	keep     time.Duration
+	now      func() time.Time
+	lock     io.Closer
+	header   header
+	cutBytes int64
+	damage   string
+	changed  chan struct{}
 
-// Open opens the journal in dir, or makes one.
-func Open(dir string, o Options) (*Journal, error) { return nil, errNotBuilt }
+	mu      sync.Mutex
+	synced  sync.Cond // a sync ended
+	syncing bool
+	broken  error // set once, then every write is refused
+	closed  bool
 
-// ID names this journal.
-func (j *Journal) ID() string { return "" }
+	file  File
+	size  int64 // of the file, zeros behind the frames included
+	tail  int64 // where the next frame goes
+	index index
+	jobs  jobs
 
-// LastSeq is the number of the newest record.
-func (j *Journal) LastSeq() uint64 { return 0 }
+	last         uint64 // number of the last frame
+	durable      uint64 // the last one that is on the disk
+	acknowledged uint64
+	marked       uint64 // the cursor that the last mark in the file carries
 
-// CutBytes counts what Open cut.
-func (j *Journal) CutBytes() int64 { return 0 }
+	// judged is up to where a compaction has looked already: what it left there
+	// stays. forced is how large the last one for want of room left the file.
+	judged  int64
+	forced  int64
+	retryAt time.Time
 
-// Append numbers records and writes them.
-func (j *Journal) Append(records ...api.Record) ([]api.Record, error) { return nil, errNotBuilt }
+	pending map[job.ID]omission
+	omitted int64
+}
 
-// Sync makes everything appended durable.
-func (j *Journal) Sync() error { return errNotBuilt }
+// omission is log text that found no room and has not been reported yet.
+type omission struct {
+	lines    int
+	troubled bool
+}
 
-// Read returns durable records after a sequence number.
-func (j *Journal) Read(after uint64, maxBytes int) ([]api.Record, error) { return nil, errNotBuilt }
+// ID names this journal; 32 hexadecimal digits.
+func (j *Journal) ID() string { return j.header.name() }
 
-// Acknowledge notes that the server has all records up to cursor.
-func (j *Journal) Acknowledge(cursor uint64) error { return errNotBuilt }
+// CutBytes counts the bytes that Open cut because they were damaged.
+func (j *Journal) CutBytes() int64 { return j.cutBytes }
 
-// Rewind takes note of an older cursor.
-func (j *Journal) Rewind(cursor uint64) (*api.Gap, error) { return nil, errNotBuilt }
+// Damage says in one sentence what was wrong when Open found this journal; ""
+// when nothing was. The gap is journalled already; a report is the caller's.
+func (j *Journal) Damage() string { return j.damage }
 
-// Acknowledged is the highest acknowledged cursor.
-func (j *Journal) Acknowledged() uint64 { return 0 }
+// LastSeq is the number of the newest record, durable or not; 0 for none.
+func (j *Journal) LastSeq() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last
+}
 
-// Known tells whether a job was accepted or ended here.
-func (j *Journal) Known(id job.ID) bool { return false }
+// Acknowledged is the cursor that the server is known to have. After a restart
+// it may be older than the truth; the server says it again.
+func (j *Journal) Acknowledged() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.acknowledged
+}
 
-// Unfinished lists the jobs that were accepted and have not ended.
-func (j *Journal) Unfinished() []Unfinished { return nil }
+// Omitted counts the log lines left out for want of room since Open.
+func (j *Journal) Omitted() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.omitted
+}
 
-// RecordsOf returns the records of one job.
-func (j *Journal) RecordsOf(id job.ID) ([]api.Record, error) { return nil, errNotBuilt }
+// Changed is signalled after something new became durable. It has one receiver,
+// which reads until it finds nothing and only then waits.
+func (j *Journal) Changed() <-chan struct{} { return j.changed }
 
-// Changed is signalled when something new became durable.
-func (j *Journal) Changed() <-chan struct{} { return nil }
+// Known tells whether a job was ever accepted or ended here, as long as its
+// records were kept. Such a job is never started again.
+func (j *Journal) Known(id job.ID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, known := j.jobs.known[keyOf(id)]
+	return known
+}
 
-// Omitted counts log lines dropped because of bounds.
-func (j *Journal) Omitted() int64 { return 0 }
+// Unfinished lists the jobs that were accepted and have not ended, oldest first.
+func (j *Journal) Unfinished() []Unfinished {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.jobs.open()
+}
 
-// Close syncs and closes the file.
-func (j *Journal) Close() error { return errNotBuilt }
+// Sync makes everything appended so far durable.
+func (j *Journal) Sync() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return err
+	}
+	return j.syncTo(j.last)
+}
+
+// Close syncs and closes the file and gives up the lock. The journal takes
+// nothing more.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	j.waitForSync()
+	var err error
+	if j.broken == nil {
+		if j.acknowledged != j.marked {
+			_ = j.writeMark() // only spares the server from saying it again
+		}
+		if err = j.file.Sync(); err == nil {
+			j.madeDurable(j.last)
+		} else {
+			err = j.breakDown("sync journal", err)
+		}
+	}
+	var closed error
+	if j.file != nil {
+		closed = j.file.Close()
+	}
+	return errors.Join(err, closed, j.lock.Close())
+}
+
+func (j *Journal) usable() error {
+	switch {
+	case j.closed:
+		return ErrClosed
+	case j.broken != nil:
+		return j.broken
+	}
+	return nil
+}
+
+func (j *Journal) breakDown(doing string, cause error) error {
+	if j.broken == nil {
+		j.broken = fmt.Errorf("%s: %w: %w", doing, ErrBroken, cause)
+	}
+	return j.broken
+}
+
+// syncTo returns when all up to seq is durable. Callers that come while a sync
+// runs share the next one.
+func (j *Journal) syncTo(seq uint64) error {
+	for j.durable < seq {
+		if err := j.usable(); err != nil {
+			return err
+		}
+		if j.syncing {
+			j.synced.Wait()
+			continue
+		}
+		j.syncing = true
+		upTo, file := j.last, j.file
+		j.mu.Unlock()
+		err := file.Sync()
+		j.mu.Lock()
+		j.syncing = false
+		j.synced.Broadcast()
+		if err != nil {
+			return j.breakDown("sync journal", err)
+		}
+		j.madeDurable(upTo)
+	}
+	return nil
+}
+
+// waitForSync returns when no sync uses the file any more.
+func (j *Journal) waitForSync() {
+	for j.syncing {
+		j.synced.Wait()
+	}
+}
+
+func (j *Journal) madeDurable(upTo uint64) {
+	if upTo <= j.durable {
+		return
+	}
+	j.durable = upTo
+	select {
+	case j.changed <- struct{}{}:
+	default:
+	}
+}

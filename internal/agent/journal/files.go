@@ -1,0 +1,79 @@
+package journal
+
+import (
+	"io"
+	"os"
+
+	"github.com/restic-manager/restic-manager/internal/atomicfile"
+)
+
+// Files is the disk, as far as a journal needs it: the seam where tests cut the
+// power and fill the disk.
+type Files interface {
+	// Open opens an existing file; fs.ErrNotExist when there is none.
+	Open(path string) (File, error)
+	// Create makes an empty file that only its owner may read, in place of any other.
+	Create(path string) (File, error)
+	Rename(from, to string) error
+	Remove(path string) error
+	// SyncDir makes the names in a folder durable.
+	SyncDir(dir string) error
+	// Lock takes the lock at path until it is closed; ErrInUse when another has it.
+	Lock(path string) (io.Closer, error)
+}
+
+// File is one open file.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	Size() (int64, error)
+	Sync() error
+	Close() error
+}
+
+// disk is the real one.
+type disk struct{}
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (disk) Open(path string) (File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{file}, nil
+}
+
+func (disk) Create(path string) (File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{file}, nil
+}
+
+func (disk) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (disk) Remove(path string) error { return os.Remove(path) }
+
+func (disk) SyncDir(dir string) error { return atomicfile.SyncDir(dir) }
+
+func (disk) Lock(path string) (io.Closer, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(file); err != nil {
+		_ = file.Close() // the lock's error is the one to tell
+		return nil, err
+	}
+	return file, nil
+}

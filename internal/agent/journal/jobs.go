@@ -1,0 +1,139 @@
+package journal
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// Unfinished is a job that was accepted and has not ended.
+type Unfinished struct {
+	ID       job.ID
+	At       int64 // when it was accepted, milliseconds since 1970
+	Accepted api.Accepted
+	// Started is nil when the work had not begun.
+	Started   *api.Started
+	StartedAt int64 // milliseconds since 1970; 0 when not started
+	// CancelAsked is nil when nobody asked for its end.
+	CancelAsked *api.CancelAsked
+	// Troubled: findings, or log lines that warn, were journalled for it.
+	Troubled bool
+
+	seq uint64 // of its accepted record
+}
+
+// key stands for a job id in the set of known ones, which only grows.
+type key [16]byte
+
+func keyOf(id job.ID) key {
+	sum := sha256.Sum256([]byte(id))
+	return key(sum[:16])
+}
+
+// jobs is what the records say of jobs.
+type jobs struct {
+	known      map[key]struct{}
+	unfinished map[job.ID]*Unfinished
+}
+
+func newJobs() jobs {
+	return jobs{known: map[key]struct{}{}, unfinished: map[job.ID]*Unfinished{}}
+}
+
+// fact is what one record says of its job, decoded before it is written, so that
+// a body that can't be read never enters a journal.
+type fact struct {
+	accepted *api.Accepted
+	started  *api.Started
+	cancel   *api.CancelAsked
+	troubled bool
+	lines    int // of a log, the omitted ones not counted
+}
+
+func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
+	var said fact
+	var err error
+	switch kind {
+	case api.RecordAccepted:
+		said.accepted = new(api.Accepted)
+		err = json.Unmarshal(body, said.accepted)
+	case api.RecordStarted:
+		said.started = new(api.Started)
+		err = json.Unmarshal(body, said.started)
+		said.troubled = len(said.started.Findings) > 0
+	case api.RecordCancel:
+		said.cancel = new(api.CancelAsked)
+		err = json.Unmarshal(body, said.cancel)
+	case api.RecordLog:
+		var log api.Log
+		err = json.Unmarshal(body, &log)
+		said.lines = len(log.Lines)
+		said.troubled = slices.ContainsFunc(log.Lines, func(line job.LogLine) bool {
+			return line.Level == job.LogWarn || line.Level == job.LogError
+		})
+	}
+	if err != nil {
+		return fact{}, fmt.Errorf("decode %s record: %w", kind, err)
+	}
+	return said, nil
+}
+
+// learn takes in one record. An id that is known is not accepted anew.
+func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said fact) {
+	switch kind {
+	case api.RecordAccepted:
+		if _, known := s.known[keyOf(id)]; known {
+			return
+		}
+		s.known[keyOf(id)] = struct{}{}
+		s.unfinished[id] = &Unfinished{ID: id, At: at, Accepted: *said.accepted, seq: seq}
+		return
+	case api.RecordEnded:
+		s.known[keyOf(id)] = struct{}{}
+		delete(s.unfinished, id)
+		return
+	}
+	open := s.unfinished[id]
+	if open == nil {
+		return
+	}
+	open.Troubled = open.Troubled || said.troubled
+	switch kind {
+	case api.RecordStarted:
+		open.Started, open.StartedAt = said.started, at
+	case api.RecordCancel:
+		open.CancelAsked = said.cancel
+	}
+}
+
+// learnFrame is learn for a frame of the file. Bodies of logs are not decoded;
+// their flag says what matters. A body that this build can't read, though its
+// checksum is right, was written by another build: what it says is left out.
+func (s *jobs) learnFrame(f frame) {
+	if f.mark() {
+		return
+	}
+	kind := api.RecordKind(f.kind)
+	said := fact{troubled: f.flags&flagTroubled != 0}
+	if kind != api.RecordLog {
+		var err error
+		if said, err = factOf(kind, f.body); err != nil {
+			said = fact{accepted: new(api.Accepted), started: new(api.Started), cancel: new(api.CancelAsked)}
+		}
+	}
+	s.learn(kind, job.ID(f.job), f.seq, f.at, said)
+}
+
+func (s *jobs) open() []Unfinished {
+	list := make([]Unfinished, 0, len(s.unfinished))
+	for _, one := range s.unfinished {
+		list = append(list, *one)
+	}
+	slices.SortFunc(list, func(a, b Unfinished) int { return cmp.Compare(a.seq, b.seq) })
+	return list
+}
