@@ -219,7 +219,7 @@ type collector struct {
 }
 
 func (c *collector) hooks() restic.Hooks {
-	c.started = make(chan restic.Process, 1)
+	c.started = make(chan restic.Process, 4) // as many runs as a test makes with one collector
 	return restic.Hooks{
 		Started:  func(process restic.Process) { c.started <- process },
 		Line:     func(line restic.Line) { c.mutex.Lock(); c.lines = append(c.lines, line); c.mutex.Unlock() },
