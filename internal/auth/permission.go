@@ -18,6 +18,11 @@ var Roles = []Role{Viewer, Operator, Admin}
 // Valid tells whether r is a role at all.
 func (r Role) Valid() bool { return slices.Contains(Roles, r) }
 
+// Covers tells whether r holds all that other holds.
+func (r Role) Covers(other Role) bool {
+	return slices.Index(Roles, r) >= slices.Index(Roles, other)
+}
+
 // Permission is leave to do one thing. What is open to everybody has none, and
 // the route tables say so in a word of their own.
 type Permission string
@@ -59,5 +64,5 @@ func (p Permission) Known() bool { return weakest[p] != "" }
 // and nobody holds an unknown permission.
 func (r Role) Holds(p Permission) bool {
 	needed, known := weakest[p]
-	return known && slices.Index(Roles, r) >= slices.Index(Roles, needed)
+	return known && r.Covers(needed)
 }

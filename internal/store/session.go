@@ -40,6 +40,16 @@ func (r reader) SignedInFrom(ctx context.Context, userID, address string, now ti
 	return count > 0, nil
 }
 
+// CountSessions counts a user's sessions that live.
+func (r reader) CountSessions(ctx context.Context, userID string, now time.Time) (count int, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM sessions WHERE user_id = $1 AND expires_at > $2 AND last_seen_at > $3",
+		userID, millis(now), millis(now.Add(-auth.SessionIdle))).Scan(&count)
+	if err != nil {
+		return 0, fmt.Errorf("count sessions: %w", err)
+	}
+	return count, nil
+}
+
 // AddSession adds a session.
 func (t *Tx) AddSession(ctx context.Context, session auth.Session) error {
 	err := t.exec(ctx, `INSERT INTO sessions (secret_hash, user_id, created_at, last_seen_at, expires_at, address, browser)
