@@ -9,9 +9,6 @@ import (
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
-// growBy is how much room for logs is made at a time.
-const growBy = 1 << 20
-
 // entry is a record on its way into the file.
 type entry struct {
 	record api.Record
@@ -274,8 +271,8 @@ func (j *Journal) makeRoom(all, logs int64) error {
 	if j.closed || j.broken != nil || j.tail+all+j.reserve <= j.size {
 		return nil
 	}
-	err := j.grow(j.tail + all + j.reserve + growBy)
-	if err != nil && j.worthJudging(growBy) {
+	err := j.grow(j.tail + all + j.reserve + j.step)
+	if err != nil && j.worthJudging(j.step) {
 		j.shrink()
 	}
 	return err
@@ -283,7 +280,7 @@ func (j *Journal) makeRoom(all, logs int64) error {
 
 // grow writes zeros up to size and syncs them, so that they are truly there.
 func (j *Journal) grow(size int64) error {
-	zeros := make([]byte, min(size-j.size, growBy))
+	zeros := make([]byte, min(size-j.size, j.step))
 	end := j.size
 	var failed error
 	for end < size && failed == nil {

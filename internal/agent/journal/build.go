@@ -14,8 +14,8 @@ type builtFile struct {
 }
 
 // build writes and syncs a new file beside path, with the frames that fill puts
-// into it and the reserve behind them. It leaves nothing behind when it fails.
-func build(files Files, path string, h header, reserve int64, fill func(put func(frame) error) error) (builtFile, error) {
+// into it and room behind them. It leaves nothing behind when it fails.
+func build(files Files, path string, h header, room int64, fill func(put func(frame) error) error) (builtFile, error) {
 	b := builtFile{path: filepath.Join(filepath.Dir(path), newName), tail: headerSize}
 	file, err := files.Create(b.path)
 	if err != nil {
@@ -42,10 +42,10 @@ func build(files Files, path string, h header, reserve int64, fill func(put func
 	if err == nil {
 		err = flush()
 	}
-	b.size = b.tail + reserve + growBy
-	zeros := make([]byte, growBy)
-	for at := b.tail; at < b.size && err == nil; at += growBy {
-		_, err = file.WriteAt(zeros[:min(growBy, b.size-at)], at)
+	b.size = b.tail + room
+	zeros := make([]byte, readAhead)
+	for at := b.tail; at < b.size && err == nil; at += readAhead {
+		_, err = file.WriteAt(zeros[:min(readAhead, b.size-at)], at)
 	}
 	if err = errors.Join(err, syncUnless(err, file), file.Close()); err != nil {
 		return b, fmt.Errorf("write new journal: %w", errors.Join(err, files.Remove(b.path)))

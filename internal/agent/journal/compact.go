@@ -21,7 +21,7 @@ func (j *Journal) worthJudging(atLeast int64) bool {
 }
 
 // shrink frees what may be freed, if that is more than half of the file and more
-// than growBy.
+// than a step.
 func (j *Journal) shrink() { j.judge(false) }
 
 // shrinkForRoom frees what may be freed and shortens the oldest log text, until
@@ -39,7 +39,7 @@ func (j *Journal) judge(forRoom bool) {
 	freed, err := j.freeable()
 	if err == nil && forRoom {
 		err = j.compact(max(0, j.tail-freed-j.maxBytes*3/4))
-	} else if err == nil && freed > growBy && freed > j.tail/2 {
+	} else if err == nil && freed > j.step && freed > j.tail/2 {
 		err = j.compact(0)
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (j *Journal) freeable() (int64, error) {
 func (j *Journal) compact(shorten int64) error {
 	next := header{id: j.header.id, floor: j.last, written: j.now().UnixMilli()}
 	omitted := int64(0)
-	built, err := build(j.files, j.path, next, j.reserve, func(put func(frame) error) error {
+	built, err := build(j.files, j.path, next, j.reserve+j.step, func(put func(frame) error) error {
 		last := uint64(0)
 		err := walk(j.file, headerSize, j.tail, func(f frame, _ int64) error {
 			if f.mark() || j.free(f) {

@@ -3,6 +3,7 @@ package journal
 import (
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/restic-manager/restic-manager/internal/atomicfile"
 )
@@ -10,6 +11,8 @@ import (
 // Files is the disk, as far as a journal needs it: the seam where tests cut the
 // power and fill the disk.
 type Files interface {
+	// MakeDir makes a folder that only its owner may enter, if there is none.
+	MakeDir(dir string) error
 	// Open opens an existing file; fs.ErrNotExist when there is none.
 	Open(path string) (File, error)
 	// Create makes an empty file that only its owner may read, in place of any other.
@@ -42,6 +45,13 @@ func (f diskFile) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+func (disk) MakeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Dir(dir))
 }
 
 func (disk) Open(path string) (File, error) {

@@ -43,7 +43,7 @@ func (o Options) withDefaults() Options {
 		o.MaxBytes = 256 << 20
 	}
 	if o.Reserve <= 0 {
-		o.Reserve = 4 << 20
+		o.Reserve = 4 << 20 // so that a step is 1 MiB
 	}
 	if o.Keep <= 0 {
 		o.Keep = 90 * 24 * time.Hour
@@ -61,6 +61,7 @@ type Journal struct {
 	files    Files
 	maxBytes int64
 	reserve  int64
+	step     int64 // the least that growing or shrinking the file is worth
 	keep     time.Duration
 	now      func() time.Time
 	lock     io.Closer

@@ -18,18 +18,21 @@ const (
 	damagedName = "journal.damaged-"
 )
 
-// Open opens the journal in dir, an existing folder, or makes one with a new
-// random id, and takes its lock: ErrInUse when another process holds it. Damage
+// Open opens the journal in dir, or makes folder and journal with a new random
+// id, and takes its lock: ErrInUse when another process holds it. Damage
 // is cut, see CutBytes.
 func Open(dir string, o Options) (*Journal, error) {
 	o = o.withDefaults()
+	if err := o.Files.MakeDir(dir); err != nil {
+		return nil, fmt.Errorf("make journal's folder: %w", err)
+	}
 	lock, err := o.Files.Lock(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("lock journal: %w", err)
 	}
 	j := &Journal{
 		dir: dir, path: filepath.Join(dir, fileName), files: o.Files, lock: lock,
-		maxBytes: o.MaxBytes, reserve: o.Reserve, keep: o.Keep, now: o.Now,
+		maxBytes: o.MaxBytes, reserve: o.Reserve, step: o.Reserve / 4, keep: o.Keep, now: o.Now,
 		changed: make(chan struct{}, 1), jobs: newJobs(), pending: map[job.ID]omission{},
 	}
 	j.synced.L = &j.mu
@@ -77,7 +80,7 @@ func (j *Journal) load() error {
 	}
 	j.durable = j.last
 	j.judged = headerSize
-	if j.worthJudging(growBy) {
+	if j.worthJudging(j.step) {
 		j.shrink()
 	}
 	return j.usable()
@@ -96,7 +99,7 @@ func (j *Journal) take(f frame, offset int64) {
 func (j *Journal) create() error {
 	h := header{written: j.now().UnixMilli()}
 	_, _ = rand.Read(h.id[:]) // never fails
-	built, err := build(j.files, j.path, h, j.reserve, func(func(frame) error) error { return nil })
+	built, err := build(j.files, j.path, h, j.reserve+j.step, func(func(frame) error) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -162,13 +165,13 @@ func (j *Journal) repair(seen found) error {
 	j.take(said, j.tail+mark.size())
 	j.tail += int64(len(raw))
 	j.size = max(j.size, j.tail)
-	for at := j.tail; at < seen.dirty; at += growBy {
-		if _, err := j.file.WriteAt(make([]byte, min(growBy, seen.dirty-at)), at); err != nil {
+	for at := j.tail; at < seen.dirty; at += readAhead {
+		if _, err := j.file.WriteAt(make([]byte, min(readAhead, seen.dirty-at)), at); err != nil {
 			return fmt.Errorf("repair: %w", err)
 		}
 	}
 	if j.size-j.tail < frameHeader {
-		return j.grow(j.tail + j.reserve + growBy)
+		return j.grow(j.tail + j.reserve + j.step)
 	}
 	return nil
 }
@@ -197,7 +200,7 @@ func (j *Journal) copyAside(from, to int64) (path string, err error) {
 	w := window{file: j.file, end: to}
 	for at := from; at < to && err == nil; {
 		var raw []byte
-		if raw, err = w.peek(at, int(min(growBy, to-at))); err == nil {
+		if raw, err = w.peek(at, int(min(readAhead, to-at))); err == nil {
 			_, err = copied.WriteAt(raw, at-from)
 			at += int64(len(raw))
 		}

@@ -97,7 +97,7 @@ func (j *Journal) Acknowledge(cursor uint64) error {
 		return nil
 	}
 	j.acknowledged = cursor
-	if j.usable() == nil && j.worthJudging(max(growBy, j.tail/2)) {
+	if j.usable() == nil && j.worthJudging(max(j.step, j.tail/2)) {
 		j.shrink()
 	}
 	return nil
