@@ -1,0 +1,227 @@
+package agent
+
+import (
+	"context"
+	"os/user"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/restic"
+)
+
+// startPatience is how long the record of a start waits for what the sources
+// are like; restic is at work meanwhile.
+const startPatience = 50 * time.Millisecond
+
+// backupRun is one backup while it runs.
+type backupRun struct {
+	agent   *Agent
+	task    *task
+	spec    *job.BackupSpec
+	runner  restic.Runner
+	call    restic.Call // without hooks, for questions beside it
+	process restic.Process
+	looking <-chan inspection
+	looked  *inspection // nil while the look goes on
+
+	mutex sync.Mutex
+	locks []job.Lock // that stand in the way, as last seen
+}
+
+// backup runs restic once, with no probe before it and no listing after it.
+func (a *Agent) backup(t *task) outcome {
+	run := &backupRun{agent: a, task: t, spec: t.spec.(*job.BackupSpec)}
+	access, ok := a.accessOf(t)
+	if !ok {
+		return failed("This agent was not told how to reach the repository.", "Save the repository's page once more, so that the host's plan is sent again.")
+	}
+	var err error
+	if run.runner, err = a.runner(); err != nil {
+		sentence, advice := explainStart(err)
+		return failed(sentence, advice)
+	}
+	run.call = restic.Call{Repository: repositoryOf(access)}
+	run.looking = a.inspect(run.spec)
+	result, err := run.runner.Backup(t.ctx, run.options())
+	run.awaitLook(inspectionWait)
+	return run.conclude(access, result, err)
+}
+
+func (r *backupRun) options() restic.BackupOptions {
+	call := r.call
+	call.JobID = string(r.task.id)
+	call.RetryLock = time.Duration(r.spec.RetryLockSeconds) * time.Second
+	call.LimitUploadKiB = r.agent.policy.uploadLimit(r.spec.LimitUploadKiB)
+	call.Hooks = restic.Hooks{
+		Started: r.started, Line: r.line, Notice: r.notice, Progress: r.progress,
+		Silence: r.silence, SilenceAfter: r.agent.patience.silence, FirstContact: r.agent.policy.FirstContact,
+	}
+	return restic.BackupOptions{
+		Call: call, Host: r.spec.ResticHost, Tags: []string{job.GroupTag(r.spec.Group)},
+		Includes: r.spec.Includes, Excludes: r.spec.Excludes,
+		OneFileSystem: r.spec.OneFileSystem, ExcludeCaches: r.spec.ExcludeCaches,
+	}
+}
+
+// awaitLook waits a little for the look at the sources and tells the log.
+func (r *backupRun) awaitLook(wait time.Duration) {
+	if r.looked != nil {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case looked := <-r.looking:
+		r.looked = &looked
+		for _, finding := range looked.findings {
+			r.task.log.add(job.LogWarn, finding.Path+" "+finding.Detail)
+		}
+	case <-timer.C:
+	}
+}
+
+func (r *backupRun) findings() []job.Finding {
+	if r.looked == nil {
+		return nil
+	}
+	return r.looked.findings
+}
+
+func (r *backupRun) started(process restic.Process) {
+	r.process = process
+	r.awaitLook(startPatience)
+	r.agent.began(r.task, process, r.findings())
+	r.agent.live.set(r.task.id, func(*job.Progress) {})
+}
+
+func (r *backupRun) line(line restic.Line) {
+	level := job.LogInfo
+	switch line.Source {
+	case restic.LineStderr:
+		level = job.LogWarn
+	case restic.LineError:
+		level = job.LogError
+	}
+	r.task.log.add(level, line.Text)
+}
+
+func (r *backupRun) notice(notice restic.Notice) {
+	switch notice.Kind {
+	case restic.NoticeRetrying:
+		r.agent.live.phase(r.task.id, job.PhaseWaitingRepository)
+	case restic.NoticeReached:
+		r.agent.live.phase(r.task.id, "")
+	}
+}
+
+func (r *backupRun) progress(p restic.Progress) {
+	r.agent.live.set(r.task.id, func(live *job.Progress) {
+		*live = job.Progress{
+			Job: r.task.id, Percent: p.Done,
+			FilesDone: int64(p.FilesDone), FilesTotal: int64(p.FilesTotal), BytesDone: int64(p.BytesDone), BytesTotal: int64(p.BytesTotal),
+			Errors: int64(p.ErrorCount), ElapsedSeconds: int64(p.Elapsed.Seconds()), RemainingSeconds: int64(p.Remaining.Seconds()),
+			CurrentFiles: fitPaths(p.CurrentFiles),
+		}
+		if r.task.ctx.Err() != nil {
+			live.Phase = job.PhaseStopping
+		}
+	})
+}
+
+// silence finds out why nothing is heard: a lock prints nothing.
+func (r *backupRun) silence(ctx context.Context, _ time.Duration) (reached bool) {
+	ctx, cancel := context.WithTimeout(ctx, r.agent.patience.question)
+	defer cancel()
+	locks, err := listLocks(ctx, r.runner, r.call)
+	if ctx.Err() != nil && err == nil {
+		return false
+	}
+	if err != nil {
+		r.agent.live.phase(r.task.id, job.PhaseWaitingRepository)
+		return false
+	}
+	locks = withoutOwn(locks, r.process)
+	r.mutex.Lock()
+	r.locks = locks
+	r.mutex.Unlock()
+	if len(locks) == 0 {
+		return true
+	}
+	if r.agent.live.phase(r.task.id, job.PhaseWaitingLock) {
+		r.task.log.add(job.LogWarn, "waiting: the repository is locked"+lockOwner(locks, r.agent.options.Now()))
+	}
+	return true
+}
+
+// conclude turns what came of restic into the end of the job.
+func (r *backupRun) conclude(access api.Access, result restic.BackupResult, runErr error) outcome {
+	a := r.agent
+	proof := evidence{Result: result, RunError: runErr, Sources: r.spec.Includes, Findings: r.findings(), scene: scene{
+		Repository: access.URL, LockWait: time.Duration(r.spec.RetryLockSeconds) * time.Second,
+		FirstContact: a.policy.FirstContact, Now: a.options.Now(),
+	}}
+	if runErr != nil {
+		a.log.Warn("restic could not be run as it should", "job", r.task.id, "error", runErr)
+	}
+	if result.Exit == restic.ExitLocked {
+		proof.Locks = r.whoLocks()
+	}
+	o := outcome{ended: verdict(proof)}
+	if id := o.ended.Summary.SnapshotID; id != "" {
+		o.made = &api.SnapshotMade{Repository: r.spec.Repository, Snapshot: r.snapshot(result)}
+	}
+	o.after = func() {
+		if o.made != nil {
+			looked := inspection{}
+			if r.looked != nil {
+				looked = *r.looked
+			}
+			a.rememberSources(r.spec.Group, looked, o.made.Snapshot.ID)
+			a.beside.Go(func() { a.proveAppendOnly(access) })
+		}
+		if result.Process.PID != 0 && (result.Killed || result.Exit == restic.ExitKilled) {
+			a.leaveLock(leftLock{Repository: r.spec.Repository, Job: r.task.id, PID: result.Process.PID,
+				From: result.Process.Started, Until: result.Ended})
+		}
+	}
+	return o
+}
+
+// whoLocks names the locks that a backup gave up for.
+func (r *backupRun) whoLocks() []job.Lock {
+	r.mutex.Lock()
+	known := r.locks
+	r.mutex.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.task.ctx), r.agent.patience.question)
+	defer cancel()
+	if locks, err := listLocks(ctx, r.runner, r.call); err == nil && len(locks) > 0 {
+		return locks
+	}
+	return known
+}
+
+// snapshot describes the snapshot that a backup made from what is known here;
+// restic is not asked again.
+func (r *backupRun) snapshot(result restic.BackupResult) job.Snapshot {
+	made := job.Snapshot{
+		ID: result.Summary.SnapshotID, Time: result.Summary.BackupStart, Host: r.spec.ResticHost,
+		Paths: r.spec.Includes, Tags: []string{job.GroupTag(r.spec.Group)}, Program: "restic " + r.runner.Binary.Version,
+		FilesProcessed: int64(result.Summary.TotalFilesProcessed), BytesProcessed: int64(result.Summary.TotalBytesProcessed),
+		DataAdded: int64(result.Summary.DataAdded),
+	}
+	if who, err := user.Current(); err == nil {
+		made.Username = who.Username
+	}
+	return made
+}
+
+// fitPaths keeps live progress far below a frame.
+func fitPaths(paths []string) []string {
+	fitted := make([]string, 0, len(paths))
+	for _, path := range paths {
+		fitted = append(fitted, firstLine(path))
+	}
+	return fitted
+}

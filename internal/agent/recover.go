@@ -1,0 +1,270 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/agent/journal"
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/restic"
+)
+
+// recoverAll takes up every job that the journal holds as unfinished.
+func (a *Agent) recoverAll() {
+	for _, unfinished := range a.journal.Unfinished() {
+		info, known := job.InfoOf(unfinished.Accepted.Kind)
+		spec, err := job.DecodeSpec(unfinished.Accepted.Kind, unfinished.Accepted.Spec)
+		if !known || err != nil {
+			a.log.Error("an unfinished job can't be understood", "job", unfinished.ID, "error", err)
+			sentence := "The agent was restarted while it ran, and the agent that is here now does not understand its order."
+			if err := a.append(api.RecordEnded, unfinished.ID, api.Ended{State: job.Lost, Cause: job.CauseRestarted, Error: sentence}); err != nil {
+				a.log.Error("the end of a job could not be written down", "job", unfinished.ID, "error", err)
+			}
+			continue
+		}
+		a.log.Info("an unfinished job was found", "job", unfinished.ID, "kind", info.Kind)
+		t := a.newTask(unfinished.ID, info, spec, nil)
+		t.earlier = &unfinished
+		t.cancelAsked.Store(unfinished.CancelAsked != nil)
+		a.live.phase(t.id, job.PhaseFindingOut)
+		a.tasks.add(t)
+	}
+}
+
+// recovery is the finding out about one unfinished job.
+type recovery struct {
+	agent   *Agent
+	task    *task
+	remains job.Remains
+	// own names the process whose lock may be left.
+	own leftLock
+	// found is the snapshot that proves the job's work.
+	found *restic.Snapshot
+	told  bool // the log says that the repository does not answer
+}
+
+// recover works through the table of job.Recover until the job is ended, begun,
+// or the agent stops.
+func (a *Agent) recover(t *task) {
+	r := newRecovery(a, t)
+	for attempt := 0; ; {
+		left, err := restic.FindLeft(string(t.id))
+		if err != nil && !errors.Is(err, restic.ErrProcessesUnknown) {
+			a.log.Warn("the processes of a job can't be listed", "job", t.id, "error", err)
+		}
+		r.remains.ProcessLeft = len(left) > 0
+		r.remains.CancelAsked = t.cancelAsked.Load()
+		decision := job.Recover(r.remains)
+		switch decision.Step {
+		case job.StepEndProcess:
+			if !r.endProcesses(left) {
+				return
+			}
+		case job.StepAsk:
+			r.remains.Proof = r.ask()
+		case job.StepAskLater:
+			if !r.waitForRepository(attempt) {
+				return
+			}
+			attempt++
+			r.remains.Proof = job.NotAsked
+		case job.StepStart:
+			t.log.add(job.LogInfo, "The agent was restarted before this job had begun; it begins now.")
+			t.earlier = nil
+			a.live.phase(t.id, "")
+			a.perform(t)
+			return
+		case job.StepEnd:
+			a.finish(t, r.outcome(decision))
+			return
+		}
+		if t.ctx.Err() != nil {
+			return // it stays unfinished in the journal
+		}
+	}
+}
+
+func newRecovery(a *Agent, t *task) *recovery {
+	r := &recovery{agent: a, task: t, remains: job.Remains{
+		Kind: t.info.Kind, Last: job.WasAccepted, Troubled: t.earlier.Troubled, Proof: job.NotAsked,
+	}}
+	r.own = leftLock{Repository: t.repository, Job: t.id, From: time.UnixMilli(t.earlier.At), Until: a.started}
+	if begun := t.earlier.Started; begun != nil {
+		r.remains.Last = job.WasStarted
+		r.own.PID = begun.PID
+	}
+	return r
+}
+
+// endProcesses asks what is left of a job to end, and kills what does not.
+func (r *recovery) endProcesses(left []restic.Process) bool {
+	for _, process := range left {
+		r.own.PID = process.PID
+		r.task.log.add(job.LogWarn, fmt.Sprintf("The agent was restarted; process %d of this job was still at work and is asked to end.", process.PID))
+		if err := process.Stop(); err != nil {
+			r.agent.log.Warn("a process that is left can't be asked to end", "job", r.task.id, "error", err)
+		}
+	}
+	gone := r.awaitEnd(r.agent.patience.stopGrace)
+	if !gone && r.task.ctx.Err() == nil {
+		for _, process := range left {
+			if err := process.Kill(); err != nil {
+				r.agent.log.Warn("a process that is left can't be killed", "job", r.task.id, "error", err)
+			}
+		}
+		gone = r.awaitEnd(r.agent.patience.stopGrace)
+	}
+	r.own.Until = time.Now()
+	return gone || r.task.ctx.Err() == nil
+}
+
+// leftPoll is how often a process of an earlier run is looked for: its end can't
+// be waited for, since it is no child of this process.
+const leftPoll = 100 * time.Millisecond
+
+func (r *recovery) awaitEnd(wait time.Duration) bool {
+	deadline := time.Now().Add(wait)
+	for time.Now().Before(deadline) {
+		if left, err := restic.FindLeft(string(r.task.id)); err == nil && len(left) == 0 {
+			return true
+		}
+		if !sleep(r.task.ctx, leftPoll) {
+			return false
+		}
+	}
+	return false
+}
+
+// ask looks for the job's snapshot, and removes the lock that its process left.
+func (r *recovery) ask() job.Proof {
+	a, t := r.agent, r.task
+	access, ok := a.plan.access(t.repository)
+	if !ok {
+		r.tell("how to reach the repository is not known yet")
+		return job.Unanswered
+	}
+	runner, err := a.runner()
+	if err != nil {
+		r.tell(err.Error())
+		return job.Unanswered
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, a.patience.question)
+	defer cancel()
+	call := restic.Call{Repository: repositoryOf(access)}
+	spec := t.spec.(*job.BackupSpec) // snapshots prove backups only
+	list, err := runner.Snapshots(ctx, restic.SnapshotsOptions{Call: call, Host: spec.ResticHost, Tags: []string{job.GroupTag(spec.Group)}})
+	var refused *restic.ExitError
+	if errors.As(err, &refused) && refused.Result.Exit == restic.ExitNoRepository {
+		r.task.log.add(job.LogError, "There is no repository at "+access.URL+" any more.")
+		return job.Absent
+	}
+	if err != nil {
+		r.tell(err.Error())
+		return job.Unanswered
+	}
+	removed, err := a.removeOwnLocks(ctx, runner, call, r.own)
+	for _, lock := range removed {
+		t.log.add(job.LogInfo, fmt.Sprintf("The lock %.8s that process %d had left is removed.", lock.ID, lock.PID))
+	}
+	if err != nil {
+		t.log.add(job.LogWarn, "A lock may be left; it will be removed later.")
+		a.leaveLock(r.own)
+	}
+	memory, err := a.state.memory(spec.Group)
+	if err != nil {
+		a.log.Warn("the last snapshot of a group is not known", "group", spec.Group, "error", err)
+	}
+	r.found = pickSnapshot(list.Snapshots, t.earlier, memory.LastSnapshot)
+	if r.found == nil {
+		return job.Absent
+	}
+	return job.Found
+}
+
+// startTolerance allows for clocks that count in different steps.
+const startTolerance = time.Second
+
+// pickSnapshot returns the newest snapshot that began at or after the job and
+// is not known to be an earlier job's; nil is none.
+func pickSnapshot(list []restic.Snapshot, begun *journal.Unfinished, known string) *restic.Snapshot {
+	since := time.UnixMilli(begun.At).Add(-startTolerance)
+	var newest *restic.Snapshot
+	for i, snapshot := range list {
+		if snapshot.ID == known || snapshot.Time.Before(since) {
+			continue
+		}
+		if newest == nil || snapshot.Time.After(newest.Time) {
+			newest = &list[i]
+		}
+	}
+	return newest
+}
+
+// tell says once in the job's log why the truth is not known yet.
+func (r *recovery) tell(reason string) {
+	r.agent.log.Info("the repository can't be asked about an unfinished job yet", "job", r.task.id, "reason", reason)
+	if !r.told {
+		r.told = true
+		r.task.log.add(job.LogWarn, "The agent was restarted while this job ran. Whether its snapshot exists can't be found out yet: "+firstLine(reason))
+	}
+}
+
+// waitForRepository waits before the repository is asked again; another plan
+// may bring the right password sooner.
+func (r *recovery) waitForRepository(attempt int) bool {
+	timer := time.NewTimer(pause(attempt, r.agent.patience.retryMin, r.agent.patience.retryMax))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.agent.plan.next():
+	case <-r.task.ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (r *recovery) outcome(decision job.Decision) outcome {
+	o := outcome{ended: api.Ended{State: decision.State, Cause: decision.Cause, Summary: &job.Summary{}}}
+	if asked := r.task.earlier.CancelAsked; asked != nil && decision.State == job.Cancelled {
+		o.ended.Cause = asked.Cause
+	}
+	if begun := r.task.earlier.Started; begun != nil {
+		o.ended.Summary.Findings = begun.Findings
+	}
+	switch decision.State {
+	case job.Lost:
+		o.ended.Error = "The agent was restarted while it ran, and no snapshot of it was found."
+		if r.remains.Kind != job.Backup {
+			o.ended.Error = "The agent was restarted while it ran; what it had done is not known."
+		}
+		o.ended.Summary.Advice = "Run it again; what was sent so far need not be sent again."
+	case job.Cancelled:
+		o.ended.Error = "It was cancelled; the agent was restarted meanwhile."
+	case job.Warning:
+		o.ended.Error = "The agent was restarted while it ran. Its snapshot is complete as far as restic went, but its log has warnings."
+		o.ended.Summary.Advice = "Look at the job's log."
+	}
+	if r.found != nil {
+		snapshot := snapshotOf(*r.found)
+		o.made = &api.SnapshotMade{Repository: r.task.repository, Snapshot: snapshot}
+		if s := r.found.Summary; s != nil {
+			findings := o.ended.Summary.Findings
+			o.ended.Summary = summaryOf(&restic.BackupSummary{SnapshotID: r.found.ID,
+				FilesNew: s.FilesNew, FilesChanged: s.FilesChanged, FilesUnmodified: s.FilesUnmodified,
+				TotalFilesProcessed: s.TotalFilesProcessed, TotalBytesProcessed: s.TotalBytesProcessed,
+				DataAdded: s.DataAdded, DataAddedPacked: s.DataAddedPacked, TotalDuration: s.BackupEnd.Sub(s.BackupStart).Seconds()})
+			o.ended.Summary.Findings = findings
+		}
+		o.ended.Summary.SnapshotID = r.found.ID
+		r.task.log.add(job.LogInfo, fmt.Sprintf("The agent was restarted while this job ran; its snapshot %.8s was found.", r.found.ID))
+		o.after = func() {
+			if spec, ok := r.task.spec.(*job.BackupSpec); ok {
+				r.agent.rememberSources(spec.Group, inspection{}, r.found.ID)
+			}
+		}
+	}
+	return o
+}

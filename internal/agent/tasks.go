@@ -1,0 +1,239 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/restic-manager/restic-manager/internal/agent/journal"
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/restic"
+)
+
+// stopError is the cause with which a job's context is ended.
+type stopError struct{ cause job.Cause }
+
+func (e stopError) Error() string { return "stopped: " + string(e.cause) }
+
+const (
+	causeStopped = job.CauseAgentStopped
+	causeRemoved = job.CauseHostRemoved
+)
+
+// causeOf turns the cause of an ended context into a job's; "" is none of ours.
+func causeOf(err error) job.Cause {
+	var stop stopError
+	switch {
+	case errors.As(err, &stop):
+		return stop.cause
+	case errors.Is(err, restic.ErrNoContact), errors.Is(err, context.DeadlineExceeded):
+		return job.CauseTimeout
+	}
+	return ""
+}
+
+// task is one accepted job in memory.
+type task struct {
+	id     job.ID
+	info   job.KindInfo
+	spec   job.Spec
+	access *api.Access // as it came with the job; nil: the plan says
+	log    *jobLog
+
+	repository job.RepositoryID
+	group      job.GroupID // "" for kinds without one
+	// earlier is what the journal holds of a job that is being recovered.
+	earlier *journal.Unfinished
+
+	ctx         context.Context
+	end         context.CancelCauseFunc
+	cancelAsked atomic.Bool
+}
+
+// endWith stops the work. A recovery goes on: it asks for the truth, and hears
+// of the wish by cancelAsked.
+func (t *task) endWith(cause stopError) {
+	if t.earlier == nil || cause.cause == causeStopped || cause.cause == causeRemoved {
+		t.end(cause)
+	}
+}
+
+func (a *Agent) newTask(id job.ID, info job.KindInfo, spec job.Spec, access *api.Access) *task {
+	t := &task{id: id, info: info, spec: spec, access: access, log: a.newJobLog(id)}
+	t.repository, t.group = subjectOf(spec)
+	return t
+}
+
+// subjectOf returns what a job works on.
+func subjectOf(spec job.Spec) (job.RepositoryID, job.GroupID) {
+	switch spec := spec.(type) {
+	case *job.BackupSpec:
+		return spec.Repository, spec.Group
+	case *job.SnapshotsSpec:
+		return spec.Repository, ""
+	case *job.UnlockSpec:
+		return spec.Repository, ""
+	case *job.ProvisionSpec:
+		return spec.Repository, ""
+	case *job.InitSpec:
+		return spec.Repository, ""
+	}
+	return "", ""
+}
+
+// excludes tells whether two jobs may not run at once: a job that is being
+// recovered holds its group, a writing one its repository.
+func excludes(one, other *task) bool {
+	if one.earlier != nil || other.earlier != nil {
+		return one.group != "" && one.group == other.group
+	}
+	return one.info.Lock != job.LockNone && other.info.Lock != job.LockNone && one.repository == other.repository
+}
+
+// tasks are the jobs of this agent that have not ended, in the order in which
+// they were accepted.
+type tasks struct {
+	agent   *Agent
+	mutex   sync.Mutex
+	base    context.Context // nil until opened
+	closed  bool
+	waiting []*task
+	active  map[job.ID]*task
+	looks   map[job.ID]context.CancelCauseFunc
+	running sync.WaitGroup
+}
+
+func newTasks(a *Agent) *tasks {
+	return &tasks{agent: a, active: map[job.ID]*task{}, looks: map[job.ID]context.CancelCauseFunc{}}
+}
+
+// open lets jobs start; base outlives them all.
+func (ts *tasks) open(base context.Context) {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	ts.base = base
+}
+
+func (ts *tasks) isOpen() bool {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	return ts.base != nil && !ts.closed
+}
+
+// add lets a job wait for its turn, which may be now.
+func (ts *tasks) add(t *task) {
+	ts.mutex.Lock()
+	if !ts.closed {
+		ts.waiting = append(ts.waiting, t)
+		ts.startDue()
+	}
+	ts.mutex.Unlock()
+	poke(ts.agent.status.changed)
+}
+
+// startDue starts every waiting job that nothing before it excludes.
+func (ts *tasks) startDue() {
+	var still []*task
+	for _, t := range ts.waiting {
+		if ts.blocked(t, still) {
+			still = append(still, t)
+			continue
+		}
+		t.ctx, t.end = context.WithCancelCause(ts.base)
+		ts.active[t.id] = t
+		ts.running.Go(func() { ts.run(t) })
+	}
+	ts.waiting = still
+}
+
+func (ts *tasks) blocked(t *task, before []*task) bool {
+	for _, other := range ts.active {
+		if excludes(t, other) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(before, func(other *task) bool { return excludes(t, other) })
+}
+
+func (ts *tasks) run(t *task) {
+	if t.earlier != nil {
+		ts.agent.recover(t)
+	} else {
+		ts.agent.perform(t)
+	}
+	t.end(nil)
+	ts.mutex.Lock()
+	delete(ts.active, t.id)
+	if !ts.closed {
+		ts.startDue()
+	}
+	ts.mutex.Unlock()
+	poke(ts.agent.status.changed)
+}
+
+// withdraw takes a job that has not begun out of the line; nil is none.
+func (ts *tasks) withdraw(id job.ID) *task {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	at := slices.IndexFunc(ts.waiting, func(t *task) bool { return t.id == id && t.earlier == nil })
+	if at < 0 {
+		return nil
+	}
+	t := ts.waiting[at]
+	ts.waiting = slices.Delete(ts.waiting, at, at+1)
+	ts.startDue()
+	return t
+}
+
+// find returns a job that is at work or waits to be recovered; nil is none.
+func (ts *tasks) find(id job.ID) *task {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	if t := ts.active[id]; t != nil {
+		return t
+	}
+	for _, t := range ts.waiting {
+		if t.id == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// stop ends all jobs that are at work and waits for them. Those that wait stay
+// in the journal and are started by the next run.
+func (ts *tasks) stop(cause stopError) {
+	ts.mutex.Lock()
+	ts.closed = true
+	ts.waiting = nil
+	for _, t := range ts.active {
+		t.end(cause)
+	}
+	ts.mutex.Unlock()
+	ts.running.Wait()
+}
+
+func (ts *tasks) count() int { return len(ts.list()) }
+
+// list describes the jobs for a person.
+func (ts *tasks) list() []StatusJob {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	list := []StatusJob{}
+	for _, t := range ts.active {
+		list = append(list, StatusJob{ID: t.id, Kind: t.info.Kind, Phase: ts.agent.live.phaseOf(t.id)})
+	}
+	for _, t := range ts.waiting {
+		list = append(list, StatusJob{ID: t.id, Kind: t.info.Kind, Waiting: true})
+	}
+	slices.SortFunc(list, func(one, other StatusJob) int {
+		if one.ID < other.ID {
+			return -1
+		}
+		return 1
+	})
+	return list
+}

@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/restic"
+)
+
+// trouble names why restic gave up.
+type trouble string
+
+const (
+	troubleNone           trouble = ""
+	troubleNoRepository   trouble = "no repository"
+	troubleLocked         trouble = "locked"
+	troublePassword       trouble = "wrong password"
+	troubleUnreachable    trouble = "unreachable"
+	troubleRefused        trouble = "access refused"
+	troubleCertificate    trouble = "certificate"
+	troubleRepositoryFull trouble = "repository's disk full"
+	troubleLocalFull      trouble = "this machine's disk full"
+	troubleSources        trouble = "no source left"
+	troubleOther          trouble = "other"
+)
+
+// byMessage is how restic's words are read where its exit code says only that
+// it gave up. The first line that fits counts.
+var byMessage = []struct {
+	trouble trouble
+	parts   []string // any of them, in lower case
+}{
+	{troubleSources, []string{"all source directories/files do not exist", "all target directories/files do not exist"}},
+	{troubleRepositoryFull, []string{"507 insufficient storage", "(507)"}},
+	{troubleLocalFull, []string{"no space left on device", "not enough space on the disk", "disk quota exceeded"}},
+	{troubleRefused, []string{"401 unauthorized", "403 forbidden", "(401)", "(403)"}},
+	{troubleCertificate, []string{"x509:", "tls: failed to verify", "certificate"}},
+	{troubleUnreachable, []string{"connection refused", "no such host", "i/o timeout", "connection reset", "network is unreachable",
+		"no route to host", "connectex:", "context deadline exceeded", "timeout awaiting", "server misbehaving", "broken pipe",
+		"502 bad gateway", "503 service unavailable", "504 gateway", "unexpected eof", "dial tcp"}},
+}
+
+// troubleOf reads why a run of restic failed. It is not asked about runs that
+// ended well.
+func troubleOf(result restic.Result) trouble {
+	switch result.Exit {
+	case restic.ExitNoRepository:
+		return troubleNoRepository
+	case restic.ExitLocked:
+		return troubleLocked
+	case restic.ExitWrongPassword:
+		return troublePassword
+	}
+	words := strings.ToLower(result.Message)
+	if found := troubleIn(words); found != troubleOther {
+		return found
+	}
+	return troubleIn(strings.ToLower(result.StderrTail))
+}
+
+func troubleIn(words string) trouble {
+	for _, line := range byMessage {
+		for _, part := range line.parts {
+			if strings.Contains(words, part) {
+				return line.trouble
+			}
+		}
+	}
+	return troubleOther
+}
+
+// scene is what a sentence about trouble may speak of.
+type scene struct {
+	Repository   string // address without secrets
+	Locks        []job.Lock
+	LockWait     time.Duration
+	FirstContact time.Duration
+	Now          time.Time
+	Message      string
+}
+
+// explain says in one sentence what happened, and in another what to do next.
+func explain(what trouble, s scene) (sentence, advice string) {
+	switch what {
+	case troubleNoRepository:
+		return fmt.Sprintf("There is no repository at %s any more.", s.Repository),
+			"Nothing was created in its place. Find out where it went before anything else: a disk that is not mounted, a folder that was moved or a changed address are usual. Earlier snapshots are in the old place."
+	case troubleLocked:
+		return fmt.Sprintf("The repository is locked%s, and the lock was not released within %s.", lockOwner(s.Locks, s.Now), roughly(s.LockWait)),
+			"If that machine is at work, wait for it. If the process is gone, remove this one lock on the page of its host; then run the job again."
+	case troublePassword:
+		return fmt.Sprintf("The password does not open the repository at %s.", s.Repository),
+			"Enter the right repository password on the repository's page. Nothing was changed."
+	case troubleUnreachable:
+		return fmt.Sprintf("The repository at %s could not be reached%s.", s.Repository, within(s.FirstContact)),
+			"Check that rest-server runs and that this machine can reach its address and port; then run the job again." + said(s.Message)
+	case troubleRefused:
+		return fmt.Sprintf("The server of the repository at %s refused this host's user name or password.", s.Repository),
+			"Check that the host's user still exists on the storage box; creating it again from the host's page sets a new password." + said(s.Message)
+	case troubleCertificate:
+		return fmt.Sprintf("The certificate of the server at %s is not trusted by this machine.", s.Repository),
+			"Give rest-server a certificate that this machine trusts, or install the authority that signed it." + said(s.Message)
+	case troubleRepositoryFull:
+		return "The disk that holds the repository is full.",
+			"Free space on the storage box. What was sent so far is kept and need not be sent again." + said(s.Message)
+	case troubleLocalFull:
+		return "A disk is full, on this machine or where the repository lies.",
+			"Look at the free space of this machine's cache and temporary folders and of the repository's disk; free some, and run the job again." + said(s.Message)
+	case troubleSources:
+		return "None of the paths to back up exists.", "Check the paths of the source group and that their disks are mounted."
+	}
+	return "restic gave up" + colon(s.Message) + ".", "The job's log has the details."
+}
+
+// lockOwner names who holds the newest lock.
+func lockOwner(locks []job.Lock, now time.Time) string {
+	if len(locks) == 0 {
+		return ""
+	}
+	lock := locks[0]
+	text := fmt.Sprintf(" by process %d on %s since %s", lock.PID, lock.Host, lock.Time.UTC().Format("2006-01-02 15:04 MST"))
+	if age := now.Sub(lock.Time); age > 0 {
+		text += fmt.Sprintf(" (%s ago)", roughly(age))
+	}
+	if len(locks) > 1 {
+		text += fmt.Sprintf(" and %d more", len(locks)-1)
+	}
+	return text
+}
+
+// roughly prints a duration as a person would say it.
+func roughly(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d seconds", int(d.Round(time.Second).Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes", int(d.Round(time.Minute).Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours", int(d.Round(time.Hour).Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+func within(wait time.Duration) string {
+	if wait <= 0 {
+		return ""
+	}
+	return " within " + roughly(wait)
+}
+
+func colon(message string) string {
+	if message == "" {
+		return ""
+	}
+	return ": " + strings.TrimRight(strings.TrimPrefix(firstLine(message), "Fatal: "), ". ")
+}
+
+func said(message string) string {
+	if message == "" {
+		return ""
+	}
+	return " restic said: " + firstLine(message)
+}
+
+const maxQuoted = 300 // bytes of restic's words in a sentence
+
+func firstLine(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	if len(text) > maxQuoted {
+		text = strings.ToValidUTF8(text[:maxQuoted], "") + " […]"
+	}
+	return text
+}
