@@ -130,14 +130,14 @@ func (j *Journal) replaceBy(built builtFile, next header, omitted int64) error {
 	if renamed != nil {
 		return fmt.Errorf("compact journal: %w", errors.Join(renamed, j.files.Remove(built.path)))
 	}
-	// Until the name is durable, a power cut brings the old file back, without
-	// what is appended from now on.
-	if err := j.files.SyncDir(j.dir); err != nil {
-		return j.breakDown("sync journal's folder", err)
-	}
 	j.header, j.index, j.tail, j.size = next, built.index, built.tail, built.size
 	j.marked = j.acknowledged
 	j.omitted += omitted
+	// Until the name is durable, a power cut brings the old file back, without
+	// what would be appended from now on.
+	if err := j.files.SyncDir(j.dir); err != nil {
+		return j.breakDown("sync journal's folder", err)
+	}
 	j.madeDurable(j.last)
 	return nil
 }

@@ -300,8 +300,9 @@ func TestConcurrentAppendsShareASync(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	disk := newMemDisk()
-	j := mustOpen(t, "d", small(disk, nil))
+	o := small(newMemDisk(), nil)
+	o.MaxBytes = 16 << 20 // so that no text has to go, however slow the reader
+	j := mustOpen(t, "d", o)
 	const writers, each = 8, 40
 	done := make(chan error, writers)
 	for w := range writers {
