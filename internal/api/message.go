@@ -26,8 +26,10 @@ type Hello struct {
 
 	JournalID string `json:"journal_id"` // random, one per journal
 	// Counter grows by one with each connect and is durable before the hello.
-	Counter    uint64   `json:"counter"`
-	LastSeq    uint64   `json:"last_seq"`
+	Counter uint64 `json:"counter"`
+	LastSeq uint64 `json:"last_seq"`
+	// Acked is the largest cursor that this agent was ever told.
+	Acked      uint64   `json:"acked"`
 	PlanDigest string   `json:"plan_digest"`
 	Unfinished []job.ID `json:"unfinished"`
 	Clock      int64    `json:"clock"` // milliseconds since 1970, UTC
@@ -56,7 +58,8 @@ type StorageFacts struct {
 	BytesTotal int64  `json:"bytes_total"`
 }
 
-// Welcome ends the handshake well.
+// Welcome ends the handshake well. It is sent again on a session that was
+// quarantined when a person has decided that it is the true one.
 type Welcome struct {
 	// Proof signs ServerProof over this handshake.
 	Proof  []byte `json:"proof"`

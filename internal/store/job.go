@@ -235,3 +235,14 @@ func (t *Tx) DeleteJobs(ctx context.Context, kinds []job.Kind, before time.Time,
 	}
 	return n, nil
 }
+
+// OverdueJobs lists running jobs of hosts without a session that were last seen
+// before the given time.
+func (r reader) OverdueJobs(ctx context.Context, before time.Time, limit int) ([]fleet.Job, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+` FROM jobs WHERE state = 'running' AND host_id IN
+		(SELECT id FROM hosts WHERE session_node = '' AND removed_at = 0 AND last_seen_at < $1) ORDER BY id LIMIT $2`, millis(before), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list overdue jobs: %w", err)
+	}
+	return items, nil
+}

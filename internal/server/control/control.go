@@ -1,0 +1,161 @@
+// Package control owns the sessions with agents and every change of the fleet:
+// it enrols, decides what a host should know, applies what agents report, and is
+// where permission, transaction and audit meet. It must not know how anything
+// is shown, neither as a page nor as JSON.
+package control
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/crypto"
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/store"
+)
+
+// Options are what a Control works with.
+type Options struct {
+	Store    *store.Store
+	Sealer   *crypto.Sealer
+	Identity ed25519.PrivateKey // of the server, see LoadIdentity
+	Log      *slog.Logger
+	// Sole: this server is the only one on its database, so that sessions of
+	// other nodes are remains of its own past.
+	Sole bool
+	// Intervals are told to every agent; zero values take the defaults.
+	Intervals api.Intervals
+	// PeerAddress tells where a request comes from; nil is the connection's peer.
+	PeerAddress PeerAddress
+	Now         func() time.Time // nil is time.Now
+}
+
+// Control decides and acts.
+type Control struct {
+	store     *store.Store
+	sealer    *crypto.Sealer
+	identity  ed25519.PrivateKey
+	log       *slog.Logger
+	now       func() time.Time
+	hasher    *auth.Hasher
+	node      string
+	sole      bool
+	intervals api.Intervals
+	peer      PeerAddress
+
+	hub    hub
+	live   live
+	events events
+
+	sessions sync.WaitGroup
+	// closing ends sessions at shutdown.
+	closing context.Context
+	close   context.CancelCauseFunc
+}
+
+// New returns a Control; Run starts what it does by itself.
+func New(o Options) *Control {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.PeerAddress == nil {
+		o.PeerAddress = directPeer
+	}
+	if o.Intervals.ReconnectMin == 0 {
+		o.Intervals.ReconnectMin = api.DefaultReconnectMin.Milliseconds()
+	}
+	if o.Intervals.ReconnectMax == 0 {
+		o.Intervals.ReconnectMax = api.DefaultReconnectMax.Milliseconds()
+	}
+	if o.Intervals.Ping == 0 {
+		o.Intervals.Ping = api.DefaultPing.Milliseconds()
+	}
+	c := &Control{
+		store: o.Store, sealer: o.Sealer, identity: o.Identity, log: o.Log, now: o.Now, hasher: auth.NewHasher(),
+		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, peer: o.PeerAddress,
+	}
+	c.hub.init()
+	c.live.init()
+	c.events.init()
+	c.closing, c.close = context.WithCancelCause(context.Background())
+	return c
+}
+
+// Fingerprint is the server's, as people compare it with an agent's.
+func (c *Control) Fingerprint() string { return api.Fingerprint(c.publicKey()) }
+
+func (c *Control) publicKey() []byte { return c.identity.Public().(ed25519.PublicKey) }
+
+const identityName = "server_key"
+
+// LoadIdentity returns the server's key, made and sealed into the database at
+// the first start.
+func LoadIdentity(ctx context.Context, s *store.Store, sealer *crypto.Sealer) (ed25519.PrivateKey, error) {
+	var key ed25519.PrivateKey
+	err := s.Write(ctx, func(tx *store.Tx) error {
+		sealed, err := tx.Meta(ctx, identityName)
+		if err != nil {
+			return err
+		}
+		if sealed != "" {
+			raw, err := base64.StdEncoding.DecodeString(sealed)
+			if err != nil {
+				return fmt.Errorf("read the server's identity: %w", err)
+			}
+			seed, err := sealer.Open("meta/"+identityName, raw)
+			if err != nil {
+				return fmt.Errorf("open the server's identity: the key file does not belong to this database; put the right one back: %w", err)
+			}
+			key = ed25519.NewKeyFromSeed(seed)
+			return nil
+		}
+		_, fresh, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			return fmt.Errorf("make the server's identity: %w", err)
+		}
+		key = fresh
+		return tx.SetMeta(ctx, identityName, base64.StdEncoding.EncodeToString(sealer.Seal("meta/"+identityName, fresh.Seed())))
+	})
+	return key, err
+}
+
+// require refuses what who may not do.
+func require(who auth.Identity, permission auth.Permission) error {
+	if !who.Allows(permission) {
+		return fleet.Forbidden("Your role does not allow this. Ask an administrator.")
+	}
+	return nil
+}
+
+// audit writes who did what, in the transaction that does it. detail is encoded
+// as JSON and must hold no secret; nil is nothing.
+func (c *Control) audit(ctx context.Context, tx *store.Tx, who auth.Identity, action, noun, subject string, detail any) error {
+	text := ""
+	if detail != nil {
+		raw, err := json.Marshal(detail)
+		if err != nil {
+			return fmt.Errorf("encode audit detail: %w", err)
+		}
+		text = string(raw)
+	}
+	actor := "server"
+	if who.Known() {
+		actor = who.Label()
+	}
+	return tx.Audit(ctx, fleet.AuditEntry{At: c.now(), Actor: actor, Action: action, Noun: noun, Subject: subject, Detail: text, Address: who.Address})
+}
+
+// server is who acts when nobody asked.
+var server = auth.Identity{}
+
+// errShutdown is the cause with which sessions end at shutdown.
+var errShutdown = errors.New("server is shutting down")

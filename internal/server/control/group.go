@@ -1,0 +1,113 @@
+package control
+
+import (
+	"context"
+	"slices"
+
+	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/store"
+)
+
+// CreateGroup adds a source group to a host. An empty repository is the host's
+// only one; an all-zero retention takes the default.
+func (c *Control) CreateGroup(ctx context.Context, who auth.Identity, g fleet.SourceGroup) (fleet.SourceGroup, error) {
+	if err := require(who, auth.GroupsWrite); err != nil {
+		return g, err
+	}
+	g.ID = job.GroupID(job.NewULID(c.now()))
+	g.CreatedAt, g.UpdatedAt = c.now(), c.now()
+	if g.Retention == (fleet.Retention{}) {
+		g.Retention = fleet.DefaultRetention
+	}
+	return c.writeGroup(ctx, who, g, "source_group.created", (*store.Tx).InsertGroup)
+}
+
+// UpdateGroup changes a source group; its host and id stay.
+func (c *Control) UpdateGroup(ctx context.Context, who auth.Identity, g fleet.SourceGroup) (fleet.SourceGroup, error) {
+	if err := require(who, auth.GroupsWrite); err != nil {
+		return g, err
+	}
+	before, err := c.store.Group(ctx, g.ID)
+	if err != nil {
+		return g, err
+	}
+	g.Host, g.CreatedAt, g.UpdatedAt = before.Host, before.CreatedAt, c.now()
+	return c.writeGroup(ctx, who, g, "source_group.changed", (*store.Tx).UpdateGroup)
+}
+
+func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.SourceGroup, action string,
+	write func(*store.Tx, context.Context, fleet.SourceGroup) error) (fleet.SourceGroup, error) {
+	if g.Includes == nil {
+		g.Includes = []string{}
+	}
+	if g.Excludes == nil {
+		g.Excludes = []string{}
+	}
+	var problems fleet.Invalid
+	g.Check(&problems)
+	if err := problems.Err(); err != nil {
+		return g, err
+	}
+	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		host, err := tx.Host(ctx, g.Host)
+		if err != nil {
+			return err
+		}
+		if !host.RemovedAt.IsZero() {
+			return fleet.Conflict("%s was removed; it backs up nothing any more.", host.Name)
+		}
+		repository, err := c.repositoryFor(ctx, tx, host, g.Repository)
+		if err != nil {
+			return err
+		}
+		g.Repository = repository.ID
+		if err := write(tx, ctx, g); err != nil {
+			return err
+		}
+		g, err = tx.Group(ctx, g.ID)
+		if err != nil {
+			return err
+		}
+		return c.audit(ctx, tx, who, action, "source_group", string(g.ID), map[string]any{"host_id": g.Host, "name": g.Name,
+			"includes": g.Includes, "excludes": g.Excludes, "options": g.Options, "retention": g.Retention})
+	})
+	if err != nil {
+		return g, err
+	}
+	c.events.publish(Event{NounHost, string(g.Host)})
+	c.hub.poke(g.Host)
+	return g, nil
+}
+
+// DeleteGroup removes a source group. Its snapshots stay where they are. A run
+// that waits or runs must end first.
+func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.GroupID) error {
+	if err := require(who, auth.GroupsWrite); err != nil {
+		return err
+	}
+	var g fleet.SourceGroup
+	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
+		if g, err = tx.Group(ctx, id); err != nil {
+			return err
+		}
+		active, err := tx.ActiveJobs(ctx, g.Host)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(active, func(j fleet.Job) bool { return j.Group == id }); i >= 0 {
+			return fleet.Conflict("A backup of %s is under way (job %s). Cancel it or wait for its end, then remove the group.", g.Name, active[i].ID)
+		}
+		if err := tx.DeleteGroup(ctx, id); err != nil {
+			return err
+		}
+		return c.audit(ctx, tx, who, "source_group.removed", "source_group", string(id), map[string]any{"host_id": g.Host, "name": g.Name})
+	})
+	if err != nil {
+		return err
+	}
+	c.events.publish(Event{NounHost, string(g.Host)})
+	c.hub.poke(g.Host)
+	return nil
+}

@@ -1,0 +1,163 @@
+package control
+
+import (
+	"context"
+
+	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/store"
+)
+
+// HostChange is what a person may change of a host; nil leaves it as it is.
+type HostChange struct {
+	Name *string
+	Tags *[]string
+}
+
+// UpdateHost changes a host's name and tags. The name that its snapshots carry
+// stays what it was at enrolment.
+func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.HostID, change HostChange) (fleet.Host, error) {
+	var host fleet.Host
+	if err := require(who, auth.HostsWrite); err != nil {
+		return host, err
+	}
+	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
+		if host, err = tx.Host(ctx, id); err != nil {
+			return err
+		}
+		if !host.RemovedAt.IsZero() {
+			return fleet.Conflict("%s was removed and can't be changed.", host.Name)
+		}
+		if change.Name != nil {
+			host.Name = *change.Name
+		}
+		if change.Tags != nil {
+			host.Tags = append([]string{}, *change.Tags...)
+		}
+		var problems fleet.Invalid
+		fleet.CheckName(&problems, "name", host.Name)
+		fleet.CheckTags(&problems, "tags", host.Tags)
+		if err := problems.Err(); err != nil {
+			return err
+		}
+		if err := tx.UpdateHost(ctx, id, host.Name, host.Tags); err != nil {
+			return err
+		}
+		return c.audit(ctx, tx, who, "host.changed", NounHost, string(id), map[string]any{"name": host.Name, "tags": host.Tags})
+	})
+	if err != nil {
+		return host, err
+	}
+	c.events.publish(Event{NounHost, string(id)})
+	return host, nil
+}
+
+// RemoveHost ends a host for ever: its session, its key, its jobs and its
+// rest-server user. Its repository and snapshots stay where they are.
+func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.HostID) error {
+	if err := require(who, auth.HostsRemove); err != nil {
+		return err
+	}
+	var ended []fleet.Job
+	var repositories []fleet.Repository
+	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		ended = nil
+		host, err := tx.Host(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := c.unused(ctx, tx, host); err != nil {
+			return err
+		}
+		removed, err := tx.RemoveHost(ctx, id, c.now())
+		if err != nil {
+			return err
+		}
+		if !removed {
+			return fleet.Conflict("%s was removed already.", host.Name)
+		}
+		if ended, err = tx.ActiveJobs(ctx, id); err != nil {
+			return err
+		}
+		for _, j := range ended {
+			if err := c.lose(ctx, tx, j, job.CauseHostRemoved, "The host was removed."); err != nil {
+				return err
+			}
+		}
+		if repositories, _, err = tx.Repositories(ctx, store.RepositoryFilter{Host: id, Page: fleet.Page{Limit: 500}}); err != nil {
+			return err
+		}
+		for _, r := range repositories {
+			if r.Storage == "" {
+				continue
+			}
+			if err := c.storageJob(ctx, tx, r, &job.ProvisionSpec{Repository: r.ID, User: r.User, Remove: true}); err != nil {
+				return err
+			}
+		}
+		if err := tx.CloseAlertsOf(ctx, id, c.now()); err != nil {
+			return err
+		}
+		return c.audit(ctx, tx, who, "host.removed", NounHost, string(id), map[string]any{"name": host.Name, "jobs_ended": len(ended)})
+	})
+	if err != nil {
+		return err
+	}
+	for _, j := range ended {
+		c.live.drop(j.ID)
+		c.changedJob(j)
+	}
+	c.hub.poke(id) // its writer says gone and ends the session
+	for _, r := range repositories {
+		c.hub.poke(r.Storage)
+	}
+	c.events.publish(Event{NounHost, string(id)})
+	return nil
+}
+
+// unused refuses the removal of a storage box that hosts back up to.
+func (c *Control) unused(ctx context.Context, tx *store.Tx, storage fleet.Host) error {
+	if !storage.IsStorage() {
+		return nil
+	}
+	repositories, _, err := tx.Repositories(ctx, store.RepositoryFilter{Storage: storage.ID, Page: fleet.Page{Limit: 500}})
+	if err != nil {
+		return err
+	}
+	names := ""
+	for _, r := range repositories {
+		host, err := tx.Host(ctx, r.Host)
+		if err != nil {
+			return err
+		}
+		if host.RemovedAt.IsZero() {
+			names += ", " + host.Name
+		}
+	}
+	if names == "" {
+		return nil
+	}
+	return fleet.Conflict("These hosts back up to %s: %s. Remove them first.", storage.Name, names[2:])
+}
+
+// CloseAlert is a person's word that a condition was dealt with.
+func (c *Control) CloseAlert(ctx context.Context, who auth.Identity, id string) error {
+	if err := require(who, auth.HostsEnrol); err != nil {
+		return err
+	}
+	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		closed, err := tx.CloseAlertByID(ctx, id, c.now())
+		if err != nil {
+			return err
+		}
+		if !closed {
+			return fleet.NotFound("open alert", id)
+		}
+		return c.audit(ctx, tx, who, "alert.closed", NounAlert, id, nil)
+	})
+	if err == nil {
+		c.events.publish(Event{NounAlert, id})
+	}
+	return err
+}

@@ -1,0 +1,236 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// session is one connection of one agent: one reader, one writer.
+type session struct {
+	id        string
+	host      job.HostID
+	conn      *websocket.Conn
+	challenge api.Challenge
+	hello     api.Hello
+	address   string
+	since     time.Time
+	offset    time.Duration // agent's clock minus ours
+	end       context.CancelCauseFunc
+
+	// wants and acks wake the writer; each holds at most one wake-up.
+	wants, acks chan struct{}
+	// outbox carries the few messages that are neither: a repeated welcome,
+	// unsupported.
+	outbox chan any
+
+	mu sync.Mutex
+	// cursor is what the server has durably of the journal.
+	cursor uint64
+	// holding are the jobs that the agent has accepted and not ended.
+	holding map[job.ID]bool
+	// settled: the journal was read to where it stood at the hello.
+	settled bool
+
+	answers map[job.ID]*partialAnswer // the reader's alone
+}
+
+// Causes with which a session ends.
+var (
+	errReplaced    = errors.New("a newer session of this host took over")
+	errRemoved     = errors.New("the host was removed")
+	errQuarantined = errors.New("the host was put into quarantine")
+	errSilent      = errors.New("the agent does not answer")
+)
+
+// Timeouts of a session.
+const (
+	handshakeTimeout = 15 * time.Second
+	writeTimeout     = 30 * time.Second
+	// pingTimeout is long, so that nobody is cut off for being slow.
+	pingTimeout = 60 * time.Second
+	// rivalTimeout is how long an older session has to show that it lives when
+	// a second one of the same host comes.
+	rivalTimeout = 5 * time.Second
+)
+
+func (s *session) info(held bool) SessionInfo {
+	return SessionInfo{ID: s.id, Address: s.address, Hostname: s.hello.Facts.Hostname, Since: s.since, Counter: s.hello.Counter, Held: held}
+}
+
+func (s *session) pokeWants() { wake(s.wants) }
+
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// serveSession is the WebSocket endpoint of agents. The loops run in goroutines
+// of their own after the handler has returned, which frees what the HTTP server
+// holds for a request.
+func (c *Control) serveSession(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		c.log.Debug("session refused", "error", err)
+		return
+	}
+	conn.SetReadLimit(api.MaxFrame)
+	address := c.peer(r)
+	c.sessions.Add(1)
+	go func() {
+		defer c.sessions.Done()
+		c.runSession(conn, address)
+	}()
+}
+
+func (c *Control) runSession(conn *websocket.Conn, address string) {
+	ctx, end := context.WithCancelCause(c.closing)
+	defer end(nil)
+	s, err := c.handshake(ctx, conn, address)
+	if err != nil {
+		c.log.Info("session not opened", "address", address, "error", err)
+		_ = conn.CloseNow()
+		return
+	}
+	s.end = end
+	held, err := c.admit(ctx, s)
+	if err != nil {
+		c.log.Warn("session refused", "host", s.host, "address", address, "error", err)
+		_ = conn.Close(websocket.StatusPolicyViolation, "refused")
+		return
+	}
+	if held {
+		c.log.Warn("session held", "host", s.host, "address", address)
+	} else {
+		c.log.Info("session opened", "host", s.host, "address", address)
+	}
+	c.converse(ctx, s, held)
+	cause := context.Cause(ctx)
+	c.depart(s, cause)
+	c.log.Info("session ended", "host", s.host, "cause", cause)
+}
+
+// converse runs reader and writer until one of them ends.
+func (c *Control) converse(ctx context.Context, s *session, held bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.end(c.write(ctx, s, held))
+	}()
+	s.end(c.read(ctx, s, held))
+	<-done
+	status := websocket.StatusGoingAway
+	if errors.Is(context.Cause(ctx), errShutdown) {
+		status = websocket.StatusServiceRestart
+	}
+	if err := s.conn.Close(status, "session ended"); err != nil {
+		_ = s.conn.CloseNow()
+	}
+}
+
+// read applies what the agent says.
+func (c *Control) read(ctx context.Context, s *session, held bool) error {
+	for {
+		_, frame, err := s.conn.Read(ctx)
+		if err != nil {
+			return err
+		}
+		body, err := api.Decode(frame, api.Up)
+		if errors.Is(err, api.ErrUnsupported) {
+			s.say(ctx, body)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if held {
+			continue // nothing is taken from a session that may be a copy
+		}
+		switch message := body.(type) {
+		case *api.Records:
+			err = c.apply(ctx, s, message)
+		case *job.Progress:
+			c.progress(ctx, s, message)
+		case *api.Answer:
+			err = c.answer(ctx, s, message)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// say hands a message to the writer.
+func (s *session) say(ctx context.Context, message any) {
+	select {
+	case s.outbox <- message:
+	case <-ctx.Done():
+	}
+}
+
+// send writes one message.
+func (s *session) send(ctx context.Context, message any) error {
+	frame, err := api.Encode(message)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return s.conn.Write(ctx, websocket.MessageText, frame)
+}
+
+// ping waits for the agent's answer; the reader must be running.
+func (s *session) ping(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := s.conn.Ping(ctx); err != nil {
+		return errors.Join(errSilent, err)
+	}
+	return nil
+}
+
+// depart undoes what admit did.
+func (c *Control) depart(s *session, cause error) {
+	if !c.hub.leave(s) {
+		c.events.publish(Event{NounHost, string(s.host)})
+		return
+	}
+	// The session's own context is over; what it leaves behind is written still.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.closing), 10*time.Second)
+	defer cancel()
+	if err := c.closeSession(ctx, s.host); err != nil {
+		c.log.Error("end of a session not written", "host", s.host, "error", err, "cause", cause)
+	}
+	c.events.publish(Event{NounHost, string(s.host)})
+}
+
+// progress keeps the live state of a job of this host.
+func (c *Control) progress(ctx context.Context, s *session, p *job.Progress) {
+	s.mu.Lock()
+	mine := s.holding[p.Job]
+	s.mu.Unlock()
+	if !mine {
+		// A look, or a job accepted on another connection: ask once, then remember.
+		j, err := c.store.Job(ctx, p.Job)
+		if err != nil || j.Host != s.host || j.State.Ended() {
+			return
+		}
+		s.mu.Lock()
+		s.holding[p.Job] = true
+		s.mu.Unlock()
+	}
+	if len(p.CurrentFiles) > 8 {
+		p.CurrentFiles = p.CurrentFiles[:8]
+	}
+	c.live.set(*p)
+	c.events.publish(Event{NounJob, string(p.Job)})
+}
