@@ -42,7 +42,7 @@ type Throttled struct{ Wait time.Duration }
 
 // Error implements error.
 func (t *Throttled) Error() string {
-	return fmt.Sprintf("Too many attempts went wrong. Try again in %s.", t.Wait.Round(time.Second))
+	return fmt.Sprintf("Too many attempts went wrong. Try again in %s.", (t.Wait + time.Second - 1).Truncate(time.Second))
 }
 
 // Attempt is one try to sign in, before it is known how it ends.
@@ -124,8 +124,10 @@ func (a Attempt) Succeed(rows map[string]Throttle) []Throttle {
 	return left
 }
 
+// remembered forgets what is long past, and what is said to be in the future: the
+// clock was ahead then, and nobody must wait until it is that late.
 func (t Throttle) remembered(now time.Time) int {
-	if now.Sub(t.LastAt) >= ThrottleForget {
+	if ago := now.Sub(t.LastAt); ago >= ThrottleForget || ago < -time.Minute {
 		return 0
 	}
 	return t.Failures
@@ -140,8 +142,7 @@ func (r throttleRule) wait(row Throttle, now time.Time) time.Duration {
 	if doublings := failures - r.free; doublings < 20 {
 		wait = min(r.longest, r.first<<doublings)
 	}
-	// A clock that was ahead must not hold anybody longer than the rule says.
-	return min(wait, max(0, row.LastAt.Add(wait).Sub(now)))
+	return max(0, row.LastAt.Add(wait).Sub(now))
 }
 
 // network is what counts as one peer: an IPv4 address, or the /64 of an IPv6
