@@ -1,0 +1,121 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/restic-manager/restic-manager/internal/auth"
+)
+
+// Route is one line of the table. Every route of the API is in it but its own
+// description, /openapi.json, which is public.
+type Route struct {
+	Method     string
+	Path       string // below Prefix
+	Permission auth.Permission
+	Summary    string
+	register   func(*API, huma.Operation)
+}
+
+// Routes is the one table of routes: the mux, the guard, the description and the
+// test of every route as every role read it.
+var Routes = []Route{
+	{"GET", "/me", auth.FleetRead, "Who the token or session belongs to", handle(http.StatusOK, (*API).me)},
+
+	{"GET", "/hosts", auth.FleetRead, "List hosts", handle(http.StatusOK, (*API).hosts)},
+	{"GET", "/hosts/{id}", auth.FleetRead, "Get a host", handle(http.StatusOK, (*API).host)},
+	{"PATCH", "/hosts/{id}", auth.HostsWrite, "Rename or tag a host", handle(http.StatusOK, (*API).changeHost)},
+	{"DELETE", "/hosts/{id}", auth.HostsRemove, "Remove a host; its snapshots stay", handle(http.StatusNoContent, (*API).removeHost)},
+	{"GET", "/hosts/{id}/snapshots", auth.FleetRead, "List the snapshots of a host, newest first", handle(http.StatusOK, (*API).snapshots)},
+	{"GET", "/hosts/{id}/sessions", auth.FleetRead, "List the machines that use a host's identity now", handle(http.StatusOK, (*API).hostSessions)},
+	{"POST", "/hosts/{id}/sessions/{session}/keep", auth.HostsEnrol, "Decide that this machine is the true one", handle(http.StatusNoContent, (*API).keepSession)},
+
+	{"POST", "/enrollment-tokens", auth.HostsEnrol, "Invite a host", handle(http.StatusCreated, (*API).createEnrollment)},
+	{"GET", "/enrollment-tokens", auth.HostsEnrol, "List invitations, newest first", handle(http.StatusOK, (*API).enrollments)},
+	{"GET", "/enrollment-tokens/{id}", auth.HostsEnrol, "Get an invitation", handle(http.StatusOK, (*API).enrollment)},
+	{"DELETE", "/enrollment-tokens/{id}", auth.HostsEnrol, "Take an invitation back", handle(http.StatusNoContent, (*API).withdrawEnrollment)},
+
+	{"GET", "/hosts/{id}/source-groups", auth.FleetRead, "List the source groups of a host", handle(http.StatusOK, (*API).groups)},
+	{"POST", "/hosts/{id}/source-groups", auth.GroupsWrite, "Add a source group", handle(http.StatusCreated, (*API).createGroup)},
+	{"GET", "/source-groups/{id}", auth.FleetRead, "Get a source group", handle(http.StatusOK, (*API).group)},
+	{"PUT", "/source-groups/{id}", auth.GroupsWrite, "Replace a source group", handle(http.StatusOK, (*API).replaceGroup)},
+	{"DELETE", "/source-groups/{id}", auth.GroupsWrite, "Remove a source group; its snapshots stay", handle(http.StatusNoContent, (*API).removeGroup)},
+
+	{"POST", "/hosts/{id}/jobs", auth.JobsRun, "Ask for a job", handle(http.StatusAccepted, (*API).createJob)},
+	{"GET", "/jobs", auth.FleetRead, "List jobs, newest first", handle(http.StatusOK, (*API).jobs)},
+	{"GET", "/jobs/{id}", auth.FleetRead, "Get a job", handle(http.StatusOK, (*API).job)},
+	{"POST", "/jobs/{id}/cancel", auth.JobsCancel, "Ask for the end of a job", handle(http.StatusAccepted, (*API).cancelJob)},
+	{"GET", "/jobs/{id}/log", auth.FleetRead, "Read the log of a job", stream((*API).jobLog, "text/plain", ndjson)},
+	{"GET", "/jobs/{id}/events", auth.FleetRead, "Follow a job until it has ended", stream((*API).jobEvents, eventStream)},
+
+	{"GET", "/repositories", auth.FleetRead, "List repositories", handle(http.StatusOK, (*API).repositories)},
+	{"GET", "/repositories/{id}", auth.FleetRead, "Get a repository", handle(http.StatusOK, (*API).repository)},
+	{"POST", "/repositories/{id}/retry", auth.RepositoriesWrite, "Try again to make a repository", handle(http.StatusAccepted, (*API).retryRepository)},
+
+	{"GET", "/alerts", auth.FleetRead, "List open alerts", handle(http.StatusOK, (*API).alerts)},
+	{"POST", "/alerts/{id}/close", auth.HostsEnrol, "Say that an alert was dealt with", handle(http.StatusNoContent, (*API).closeAlert)},
+	{"GET", "/audit", auth.AuditRead, "List who changed what, newest first", handle(http.StatusOK, (*API).audit)},
+
+	{"GET", "/api-tokens", auth.TokensWrite, "List API tokens", handle(http.StatusOK, (*API).apiTokens)},
+	{"POST", "/api-tokens", auth.TokensWrite, "Make an API token", handle(http.StatusCreated, (*API).createAPIToken)},
+	{"DELETE", "/api-tokens/{id}", auth.TokensWrite, "Revoke an API token", handle(http.StatusNoContent, (*API).revokeAPIToken)},
+}
+
+const bearerScheme = "token"
+
+// maxBody bounds what a request may send, in bytes. The largest is a source
+// group with a thousand paths.
+const maxBody = 1 << 20
+
+// operation is what huma needs to know of a route.
+func (a *API) operation(route Route) huma.Operation {
+	id := strings.ToLower(route.Method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(route.Path)
+	return huma.Operation{
+		Method: route.Method, Path: Prefix + route.Path, OperationID: id, Summary: route.Summary,
+		Description: "Takes the permission `" + string(route.Permission) + "`.",
+		Tags:        []string{strings.Split(route.Path, "/")[1]},
+		Security:    []map[string][]string{{bearerScheme: {}}},
+		Middlewares: huma.Middlewares{a.guard(route)},
+		// A body below its bound is read whole; huma refuses what reaches it.
+		MaxBodyBytes: maxBody,
+		Responses: map[string]*huma.Response{"default": {
+			Description: "What went wrong",
+			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: huma.SchemaFromType(a.huma.OpenAPI().Components.Schemas, problemType)}},
+		}},
+	}
+}
+
+// handle registers a method that answers with JSON.
+func handle[I, O any](status int, do func(*API, context.Context, auth.Identity, *I) (*O, error)) func(*API, huma.Operation) {
+	return func(a *API, operation huma.Operation) {
+		operation.DefaultStatus = status
+		huma.Register(a.huma, operation, func(ctx context.Context, in *I) (*O, error) {
+			out, err := do(a, ctx, identityOf(ctx), in)
+			if err != nil {
+				return nil, a.problem(ctx, err)
+			}
+			return out, nil
+		})
+	}
+}
+
+// stream registers a method that writes its answer piece by piece.
+func stream[I any](do func(*API, context.Context, *I) (*huma.StreamResponse, error), contentTypes ...string) func(*API, huma.Operation) {
+	return func(a *API, operation huma.Operation) {
+		content := map[string]*huma.MediaType{}
+		for _, contentType := range contentTypes {
+			content[contentType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		}
+		operation.Responses["200"] = &huma.Response{Description: "OK", Content: content}
+		huma.Register(a.huma, operation, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
+			out, err := do(a, ctx, in)
+			if err != nil {
+				return nil, a.problem(ctx, err)
+			}
+			return out, nil
+		})
+	}
+}
