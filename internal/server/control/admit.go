@@ -145,7 +145,7 @@ func (c *Control) openSession(ctx context.Context, tx *store.Tx, host fleet.Host
 func (c *Control) quarantine(ctx context.Context, tx *store.Tx, host fleet.Host, link *store.Link, s *session) error {
 	if link.QuarantinedAt.IsZero() {
 		link.QuarantinedAt = c.now()
-		if err := c.audit(ctx, tx, server, "host.quarantined", NounHost, string(host.ID),
+		if err := c.audit(ctx, tx, auth.Server, "host.quarantined", NounHost, string(host.ID),
 			map[string]any{"address": s.address, "counter": s.hello.Counter, "expected_above": link.Counter}); err != nil {
 			return err
 		}

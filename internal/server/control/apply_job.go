@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/store"
@@ -64,7 +65,7 @@ func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accep
 	}
 	a.after.began = append(a.after.began, j.ID)
 	a.after.job(j)
-	return a.c.audit(ctx, a.tx, server, "job.recorded_from_agent", NounJob, string(j.ID), map[string]any{"host_id": j.Host, "kind": j.Kind})
+	return a.c.audit(ctx, a.tx, auth.Server, "job.recorded_from_agent", NounJob, string(j.ID), map[string]any{"host_id": j.Host, "kind": j.Kind})
 }
 
 func (a *applier) started(ctx context.Context, r api.Record, body *api.Started) error {

@@ -147,15 +147,8 @@ func (c *Control) audit(ctx context.Context, tx *store.Tx, who auth.Identity, ac
 		}
 		text = string(raw)
 	}
-	actor := "server"
-	if who.Known() {
-		actor = who.Label()
-	}
-	return tx.Audit(ctx, fleet.AuditEntry{At: c.now(), Actor: actor, Action: action, Noun: noun, Subject: subject, Detail: text, Address: who.Address})
+	return tx.Audit(ctx, fleet.AuditEntry{At: c.now(), Actor: who.Label(), Action: action, Noun: noun, Subject: subject, Detail: text, Address: who.Address})
 }
-
-// server is who acts when nobody asked.
-var server = auth.Identity{}
 
 // errShutdown is the cause with which sessions end at shutdown.
 var errShutdown = errors.New("server is shutting down")

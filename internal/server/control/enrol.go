@@ -223,7 +223,7 @@ func (c *Control) join(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToke
 	if ok, err := tx.UseEnrollment(ctx, e); err != nil || !ok {
 		return host, errors.Join(err, fleet.Forbidden("This token was used already. Make a new one for this machine."))
 	}
-	return host, c.audit(ctx, tx, auth.Identity{Address: address}, "host.enrolled", NounHost, string(host.ID),
+	return host, c.audit(ctx, tx, auth.Identity{Kind: auth.ByServer, Address: address}, "host.enrolled", NounHost, string(host.ID),
 		map[string]any{"name": host.Name, "fingerprint": api.Fingerprint(r.AgentKey), "token_id": e.ID, "os": host.OS, "storage": host.IsStorage()})
 }
 

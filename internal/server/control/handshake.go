@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/store"
@@ -85,7 +86,7 @@ func (c *Control) noteStranger(ctx context.Context, claimed job.HostID, address 
 		if err != nil || !fresh {
 			return err
 		}
-		return c.audit(ctx, tx, server, "host.foreign_key", NounHost, string(host.ID), map[string]string{"address": address})
+		return c.audit(ctx, tx, auth.Server, "host.foreign_key", NounHost, string(host.ID), map[string]string{"address": address})
 	})
 	if errors.Is(err, fleet.ErrNotFound) {
 		return nil

@@ -18,24 +18,28 @@ func directPeer(r *http.Request) string {
 	return host
 }
 
+// Proxied tells whether a request came through one of the proxies.
+func Proxied(r *http.Request, proxies []netip.Prefix) bool { return within(directPeer(r), proxies) }
+
+func within(text string, prefixes []netip.Prefix) bool {
+	address, err := netip.ParseAddr(strings.TrimSpace(text))
+	if err != nil {
+		return false
+	}
+	for _, prefix := range prefixes {
+		if prefix.Contains(address.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
 // BehindProxies believes X-Forwarded-For only as far as the named proxies wrote
 // it: the address is the last one in it that is not a proxy's.
 func BehindProxies(proxies []netip.Prefix) PeerAddress {
-	trusted := func(text string) bool {
-		address, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			return false
-		}
-		for _, prefix := range proxies {
-			if prefix.Contains(address.Unmap()) {
-				return true
-			}
-		}
-		return false
-	}
 	return func(r *http.Request) string {
 		peer := directPeer(r)
-		if !trusted(peer) {
+		if !within(peer, proxies) {
 			return peer
 		}
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -44,7 +48,7 @@ func BehindProxies(proxies []netip.Prefix) PeerAddress {
 			if _, err := netip.ParseAddr(hop); err != nil {
 				return peer
 			}
-			if !trusted(hop) {
+			if !within(hop, proxies) {
 				return hop
 			}
 		}

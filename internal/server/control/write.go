@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/store"
@@ -215,7 +216,7 @@ func (c *Control) dispatch(ctx context.Context, s *session, host fleet.Host, j f
 			if err := tx.EndJob(ctx, j.ID, store.End{At: c.now(), Error: reason.reason}); err != nil {
 				return err
 			}
-			return c.audit(ctx, tx, server, "job.abandoned", NounJob, string(j.ID), map[string]string{"reason": reason.reason})
+			return c.audit(ctx, tx, auth.Server, "job.abandoned", NounJob, string(j.ID), map[string]string{"reason": reason.reason})
 		})
 		c.changedJob(j)
 		return err

@@ -1,0 +1,141 @@
+// Command restic-manager-server is the control plane. It owns flags, signals and
+// exit codes; everything else is package server's, and the demo's.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/server"
+	"github.com/restic-manager/restic-manager/internal/server/control"
+)
+
+// version is set at the build by -ldflags "-X main.version=…".
+var version = "dev"
+
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server until stopped."`
+	Demo    demoCommand    `cmd:"" help:"Run a whole small fleet on this machine: server, rest-server and agents."`
+	Token   tokenCommand   `cmd:"" help:"API tokens."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// location is where a server's data is; serve and token share it.
+type location struct {
+	DataDir      string `help:"Folder of the key file and the SQLite database." default:"/var/lib/restic-manager" env:"RM_DATA_DIR" placeholder:"DIR"`
+	Database     string `help:"PostgreSQL URL, such as postgres://rm@db.example/rm. Better in RM_DATABASE or --database-file: it may hold a password. Default: SQLite in the data folder." env:"RM_DATABASE" placeholder:"URL"`
+	DatabaseFile string `help:"File that holds the PostgreSQL URL." env:"RM_DATABASE_FILE" placeholder:"FILE"`
+}
+
+func (l *location) options() (server.Options, error) {
+	o := server.Options{Dir: l.DataDir, Database: l.Database, Version: version}
+	if l.DatabaseFile != "" {
+		text, err := os.ReadFile(l.DatabaseFile)
+		if err != nil {
+			return o, fmt.Errorf("read the database URL: %w", err)
+		}
+		o.Database = strings.TrimSpace(string(text))
+	}
+	return o, nil
+}
+
+type serveCommand struct {
+	location
+	Listen       string   `help:"Address to listen on." default:"127.0.0.1:8080" env:"RM_LISTEN" placeholder:"HOST:PORT"`
+	TLSCert      string   `name:"tls-cert" help:"Certificate chain in PEM." env:"RM_TLS_CERT" placeholder:"FILE"`
+	TLSKey       string   `name:"tls-key" help:"Private key in PEM." env:"RM_TLS_KEY" placeholder:"FILE"`
+	Insecure     bool     `help:"Allow plain HTTP on an address that other machines reach."`
+	TrustedProxy []string `help:"Proxy whose X-Forwarded headers are believed, as an address or prefix. May be repeated." env:"RM_TRUSTED_PROXIES" placeholder:"CIDR"`
+	Developer    bool     `help:"Add /gallery, which shows every page in every state."`
+}
+
+func (c *serveCommand) Run(ctx context.Context, log *slog.Logger) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	o.Listen, o.TLSCert, o.TLSKey, o.Insecure, o.Developer, o.Log = c.Listen, c.TLSCert, c.TLSKey, c.Insecure, c.Developer, log
+	for _, text := range c.TrustedProxy {
+		if !strings.Contains(text, "/") {
+			address, err := netip.ParseAddr(text)
+			if err != nil {
+				return fmt.Errorf("read --trusted-proxy: %w", err)
+			}
+			text = netip.PrefixFrom(address, address.BitLen()).String()
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("read --trusted-proxy: %w", err)
+		}
+		o.TrustedProxies = append(o.TrustedProxies, prefix)
+	}
+	o.Announce = func(token, file string) {
+		fmt.Fprintf(os.Stderr, "\nThere is no user yet. Open /setup in a browser and give this setup token:\n\n    %s\n\nIt is also in %s.\n\n", token, file)
+	}
+	s, err := server.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "address", s.Addr())
+	return s.Run(ctx)
+}
+
+type tokenCommand struct {
+	Create tokenCreateCommand `cmd:"" help:"Make an API token and print it. It can't be shown again."`
+}
+
+type tokenCreateCommand struct {
+	location
+	Name    string        `required:"" help:"What the token is for." placeholder:"NAME"`
+	Role    string        `help:"viewer, operator or admin." default:"admin" enum:"viewer,operator,admin"`
+	Expires time.Duration `help:"How long it lives; 0 is until it is revoked." placeholder:"DURATION"`
+}
+
+func (c *tokenCreateCommand) Run(ctx context.Context) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	wanted := control.NewAPIToken{Name: c.Name, Role: auth.Role(c.Role)}
+	if c.Expires > 0 {
+		wanted.ExpiresAt = time.Now().Add(c.Expires)
+	}
+	secret, err := server.CreateToken(ctx, o, wanted)
+	if err != nil {
+		return err
+	}
+	fmt.Println(secret)
+	return nil
+}
+
+type versionCommand struct{}
+
+func (c *versionCommand) Run() error {
+	fmt.Println("restic-manager-server", version)
+	return nil
+}
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed := kong.Parse(new(commands), kong.Name("restic-manager-server"), kong.UsageOnError(),
+		kong.Description("One console for the restic backups of many machines."),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(slog.New(slog.NewTextHandler(os.Stderr, nil))))
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "restic-manager-server:", err)
+		return 1
+	}
+	return 0
+}
