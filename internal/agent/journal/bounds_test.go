@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func TestTheReserveIsTrulyWritten(t *testing.T) {
 	j := mustOpen(t, "d", small(disk, nil))
 	for range 100 {
 		mustAppend(t, j, logOf(t, "a", 1, 700))
-		if free := size(t, disk) - j.tail; free < j.reserve {
+		if free := int64(len(disk.names["d/journal"].durable)) - j.tail; free < j.reserve {
 			t.Fatalf("%d bytes are left of a reserve of %d", free, j.reserve)
 		}
 	}
@@ -265,6 +266,26 @@ func TestAFullDiskTakesStateAndCountsText(t *testing.T) {
 	j = mustOpen(t, "d", small(disk.afterKill(), nil))
 	if len(j.Unfinished()) != 10+accepts || j.CutBytes() != 0 {
 		t.Errorf("%d unfinished, cut %d", len(j.Unfinished()), j.CutBytes())
+	}
+}
+
+func TestTheFileAlwaysEndsWithZeros(t *testing.T) {
+	for short, want := range map[int64]error{frameHeader - 1: ErrFull, frameHeader: nil} {
+		disk := newMemDisk()
+		j := mustOpen(t, "d", small(disk, nil))
+		disk.capacity = disk.used()
+		r := record(t, api.RecordReport, "", api.Report{})
+		empty := frame{kind: []byte(r.Kind), body: r.Body}.size()
+		r = record(t, api.RecordReport, "", api.Report{Detail: strings.Repeat("x", int(j.size-j.tail-short-empty)-len(`,"detail":""`))})
+		if _, err := j.Append(r); !errors.Is(err, want) {
+			t.Errorf("%d bytes left: %v", short, err)
+		}
+		if j.size-j.tail != short && want == nil {
+			t.Errorf("%d bytes are left, not %d", j.size-j.tail, short)
+		}
+		if j = mustOpen(t, "d", small(disk.afterKill(), nil)); j.Damage() != "" {
+			t.Errorf("%d bytes left: %s", short, j.Damage())
+		}
 	}
 }
 

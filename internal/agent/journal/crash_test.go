@@ -74,7 +74,7 @@ func (w *witness) work(t *testing.T, j *Journal, rounds int) error {
 				return err
 			}
 		}
-		if w.jobs%5 != 0 {
+		if w.jobs%6 != 3 {
 			if err := add(ended(t, id), accepted(t, id+"b")); err != nil {
 				return err
 			}
@@ -268,7 +268,7 @@ func TestAKillLosesNothing(t *testing.T) {
 	if got := readAll(t, j, 0); len(got) != 4 || j.CutBytes() != 0 {
 		t.Fatalf("%d records, cut %d", len(got), j.CutBytes())
 	}
-	if disk.syncs < 2 {
+	if len(disk.names["d/journal"].pending) > 0 {
 		t.Error("what the killed process had not synced was read without a sync")
 	}
 }

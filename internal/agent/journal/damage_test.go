@@ -129,7 +129,7 @@ func TestDamage(t *testing.T) {
 				t.Fatalf("read %v", seqs(got))
 			}
 			gap := bodyOf[api.Gap](t, got[c.kept])
-			if got[c.kept].Kind != api.RecordGap || gap.From != uint64(c.kept)+1 || gap.To < last-1 || gap.Reason == "" || got[c.kept].Seq != gap.To+1 {
+			if got[c.kept].Kind != api.RecordGap || gap.From != uint64(c.kept)+1 || gap.To < max(last, gap.From) || gap.Reason == "" || got[c.kept].Seq != gap.To+1 {
 				t.Errorf("gap record %d is %+v", got[c.kept].Seq, gap)
 			}
 			next := mustAppend(t, j, accepted(t, "next"))[0].Seq
@@ -165,20 +165,57 @@ func TestNumbersStayUsedThoughTheirMarksAreLost(t *testing.T) {
 		t.Fatal("the journal did not compact itself")
 	}
 	content := disk.names["d/journal"].content
-	clear(content[headerSize+20:])
+	clear(content[headerSize:])
 	j = mustOpen(t, "d", small(diskWith(content), nil))
 	if j.Damage() == "" || j.LastSeq() <= last {
 		t.Errorf("damage %q, last %d, was %d", j.Damage(), j.LastSeq(), last)
 	}
 }
 
+// TestNumbersOfAnEarlierRepairStayUsed damages the mark of a repair, which has
+// given up more numbers than its bytes could hold.
+func TestNumbersOfAnEarlierRepairStayUsed(t *testing.T) {
+	whole, _, ends := sample(t)
+	disk := diskWith(whole[:ends[7]])
+	j := mustOpen(t, "d", small(disk, nil))
+	next := mustAppend(t, j, accepted(t, "next"))[0].Seq
+	disk.names["d/journal"].content[ends[7]+9] ^= 1
+	j = mustOpen(t, "d", small(disk.afterKill(), nil))
+	if got := readAll(t, j, 0); j.LastSeq() <= next || bodyOf[api.Gap](t, got[8]).To < next || got[8].Seq <= next {
+		t.Errorf("last %d, was %d, read %v", j.LastSeq(), next, seqs(got))
+	}
+}
+
+func TestAMarkWithoutItsGapGetsOne(t *testing.T) {
+	whole, _, ends := sample(t)
+	clear(whole[ends[7]:])
+	copy(whole[ends[7]:], markFrame(500, 4, 0).append(nil))
+	for name, torn := range map[string]string{"gap absent": "", "gap torn": "torn"} {
+		copy(whole[ends[7]+markSize:], torn)
+		j := mustOpen(t, "d", small(diskWith(whole), nil))
+		got := readAll(t, j, 0)
+		if len(got) != 9 || j.Damage() == "" {
+			t.Fatalf("%s: read %v, damage %q", name, seqs(got), j.Damage())
+		}
+		if gap := bodyOf[api.Gap](t, got[8]); gap.From != 9 || gap.To < 500 || got[8].Seq <= gap.To {
+			t.Errorf("%s: record %d is %+v", name, got[8].Seq, gap)
+		}
+	}
+}
+
 func TestARepairThatIsCutOffIsDoneAgain(t *testing.T) {
-	whole, records, ends := sample(t)
-	whole[ends[6]+40] ^= 1
+	source := newMemDisk()
+	j := mustOpen(t, "d", small(source, nil))
+	for i := range 100 {
+		mustAppend(t, j, accepted(t, job.ID(fmt.Sprint("job", i))))
+	}
+	records, last := readAll(t, j, 0), j.LastSeq()
+	whole := bytes.Clone(source.names["d/journal"].content)
+	whole[j.index.find(0)+8*(j.tail-headerSize)/100] ^= 1 // in the eighth or near
 	clean := diskWith(whole)
-	mustOpen(t, "d", small(clean, nil))
+	kept := len(readAll(t, mustOpen(t, "d", small(clean, nil)), 0)) - 1
 	for step := 1; step <= clean.steps; step++ {
-		for _, luck := range []uint64{1, 2, 3, 4} {
+		for luck := range uint64(20) {
 			disk := diskWith(whole)
 			disk.cutAt = step
 			if _, err := Open("d", small(disk, nil)); !errors.Is(err, errPowerCut) {
@@ -186,7 +223,8 @@ func TestARepairThatIsCutOffIsDoneAgain(t *testing.T) {
 			}
 			disk = disk.afterPowerCut(randomOf(luck))
 			j := mustOpen(t, "d", small(disk, nil))
-			if got := readAll(t, j, 0); !reflect.DeepEqual(got[:7], records[:7]) || j.LastSeq() <= 10 || bodyOf[api.Gap](t, got[7]).From != 8 {
+			got := readAll(t, j, 0)
+			if !reflect.DeepEqual(got[:kept], records[:kept]) || j.LastSeq() <= last || bodyOf[api.Gap](t, got[kept]).From != uint64(kept)+1 {
 				t.Fatalf("step %d: read %v of %d", step, seqs(got), j.LastSeq())
 			}
 			if len(disk.asides()) == 0 {
