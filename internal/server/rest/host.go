@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
@@ -26,7 +28,7 @@ type Host struct {
 	ResticVersion string     `json:"restic_version"`
 	AllowedKinds  []job.Kind `json:"allowed_kinds" nullable:"false" doc:"What its own policy lets through."`
 	Address       string     `json:"address"`
-	Storage       *Storage   `json:"storage,omitempty" doc:"Of a storage agent."`
+	Storage       *Storage   `json:"storage" doc:"Of a storage agent."`
 
 	EnrolledAt    *time.Time `json:"enrolled_at"`
 	LastSeenAt    *time.Time `json:"last_seen_at"`
@@ -46,6 +48,11 @@ type Storage struct {
 	URL        string `json:"url"`
 	BytesFree  int64  `json:"bytes_free"`
 	BytesTotal int64  `json:"bytes_total"`
+}
+
+// TransformSchema implements huma.SchemaTransformer.
+func (Host) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	return orNull(s, "storage")
 }
 
 func showHost(h fleet.Host) Host {

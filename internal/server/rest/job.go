@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
@@ -31,13 +33,18 @@ type Job struct {
 
 	ExitCode *int          `json:"exit_code" doc:"Of restic."`
 	Error    string        `json:"error"`
-	Summary  *job.Summary  `json:"summary,omitempty"`
-	Progress *job.Progress `json:"progress,omitempty" doc:"While it runs."`
+	Summary  *job.Summary  `json:"summary" doc:"What it has to show once it has ended."`
+	Progress *job.Progress `json:"progress" doc:"While it runs."`
 	Command  []string      `json:"command" nullable:"false" doc:"As it was run; it never holds a secret."`
 
 	LogLines   int64 `json:"log_lines"`
 	LogBytes   int64 `json:"log_bytes"`
 	LogOmitted int64 `json:"log_omitted" doc:"Lines left out to keep the log bounded."`
+}
+
+// TransformSchema implements huma.SchemaTransformer.
+func (Job) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	return orNull(s, "summary", "progress")
 }
 
 func (a *API) showJob(j fleet.Job) Job {

@@ -105,7 +105,7 @@ func TestEnrollmentTokenIsShownOnce(t *testing.T) {
 	r := newRig(t)
 	var made rest.NewEnrollmentToken
 	r.get(&made, 201, "POST", "/enrollment-tokens", `{"name":"db-1","tags":["db"]}`)
-	if made.Token == "" || made.ExpiresAt == nil || made.Command != "restic-manager-agent enroll --server https://backup.example" {
+	if made.Token == "" || made.ExpiresAt == nil || made.Command != "restic-manager-agent enroll --server "+r.server.URL {
 		t.Errorf("token = %+v", made)
 	}
 	secret := made.Token[strings.LastIndex(made.Token, ".")+1:]

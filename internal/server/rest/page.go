@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/restic-manager/restic-manager/internal/fleet"
 )
 
@@ -48,6 +50,14 @@ func listOf[T, V any](items []T, next string, show func(T) V) *list[V] {
 		out.Body.NextCursor = &next
 	}
 	return out
+}
+
+// orNull says in the description that fields which are objects may be null.
+func orNull(s *huma.Schema, fields ...string) *huma.Schema {
+	for _, field := range fields {
+		s.Properties[field] = &huma.Schema{OneOf: []*huma.Schema{s.Properties[field], {Type: "null"}}}
+	}
+	return s
 }
 
 // at is a time as the API shows it: UTC, to the millisecond, null for not yet.

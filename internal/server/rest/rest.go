@@ -30,8 +30,6 @@ type Options struct {
 	Version string // of the server, for the description
 	// PeerAddress tells where a request comes from, without port.
 	PeerAddress func(*http.Request) string
-	// ServerURL is the server as agents reach it, such as https://backup.example.
-	ServerURL func(*http.Request) string
 	// Secure tells whether the browser speaks TLS, which decides the cookie's name.
 	Secure func(*http.Request) bool
 	// CrossOrigin refuses changes that another site makes with a session's cookie.
@@ -69,7 +67,9 @@ func New(o Options) (*API, error) {
 	for _, route := range Routes {
 		route.register(a, a.operation(route))
 	}
-	delete(a.huma.OpenAPI().Components.Schemas.Map(), "ErrorModel") // huma's, which asProblem replaces
+	for _, replaced := range []string{"ErrorModel", "ErrorDetail"} { // huma's, see asProblem
+		delete(a.huma.OpenAPI().Components.Schemas.Map(), replaced)
+	}
 	description, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)

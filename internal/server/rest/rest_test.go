@@ -57,7 +57,6 @@ func newRig(t *testing.T) *rig {
 	api, err := rest.New(rest.Options{
 		Control: r.control, Store: r.store, Log: log, Version: "1.2.3",
 		PeerAddress: func(*http.Request) string { return "192.0.2.7" },
-		ServerURL:   func(*http.Request) string { return "https://backup.example" },
 		Secure:      func(*http.Request) bool { return false },
 		CrossOrigin: http.NewCrossOriginProtection(),
 	})
@@ -326,7 +325,7 @@ func TestDescriptionNamesEveryRoute(t *testing.T) {
 			t.Errorf("%s %s is not described with its security", route.Method, route.Path)
 		}
 	}
-	if strings.Contains(got.body, "ErrorModel") {
+	if strings.Contains(got.body, "ErrorModel") || strings.Contains(got.body, "ErrorDetail") {
 		t.Error("the description shows an error form that is not ours")
 	}
 }

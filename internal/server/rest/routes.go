@@ -83,7 +83,7 @@ func (a *API) operation(route Route) huma.Operation {
 		MaxBodyBytes: maxBody,
 		Responses: map[string]*huma.Response{"default": {
 			Description: "What went wrong",
-			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: huma.SchemaFromType(a.huma.OpenAPI().Components.Schemas, problemType)}},
+			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")}},
 		}},
 	}
 }
