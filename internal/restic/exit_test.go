@@ -169,12 +169,17 @@ func TestInterruptLeavesNoLock(t *testing.T) {
 	repository, path := newREST(t, true)
 	operator := errors.New("an operator said so")
 	ctx, cancel := context.WithCancelCause(t.Context())
+	// The first progress proves that restic knows of its own lock; a lock file alone does not.
+	hooks := restic.Hooks{Progress: func(restic.Progress) {
+		if len(lockFiles(t, path)) != 1 {
+			t.Error("the backup runs without a lock")
+		}
+		cancel(operator)
+	}}
 	process, ended := backgroundBackup(ctx, t, runner, restic.BackupOptions{
-		Call: restic.Call{Repository: repository, JobID: "01INTERRUPT", LimitUploadKiB: 20},
+		Call: restic.Call{Repository: repository, JobID: newJobID(t), LimitUploadKiB: 20, Hooks: hooks},
 		Host: "h", Includes: []string{slowSource(t)},
 	})
-	testkit.WaitFor(t, patience, "the backup's lock", func() bool { return len(lockFiles(t, path)) == 1 })
-	cancel(operator)
 	result := <-ended
 	wantExit(t, result.Result, restic.ExitInterrupted)
 	if !errors.Is(result.Cause, operator) || !result.Interrupted || result.Killed {
@@ -192,12 +197,13 @@ func TestKillLeavesALockThatCanBeRemoved(t *testing.T) {
 	t.Parallel()
 	runner := newRunner(t)
 	repository, path := newLocal(t)
+	job := newJobID(t)
 	process, ended := backgroundBackup(t.Context(), t, runner, restic.BackupOptions{
-		Call: restic.Call{Repository: repository, JobID: "01KILL", LimitUploadKiB: 20},
+		Call: restic.Call{Repository: repository, JobID: job, LimitUploadKiB: 20},
 		Host: "h", Includes: []string{slowSource(t)},
 	})
 	testkit.WaitFor(t, patience, "the backup's lock", func() bool { return len(lockFiles(t, path)) == 1 })
-	left, err := restic.FindLeft("01KILL")
+	left, err := restic.FindLeft(job)
 	if err != nil || len(left) != 1 || left[0] != process {
 		t.Fatalf("FindLeft = %+v, %v, want %+v", left, err, process)
 	}
@@ -210,7 +216,7 @@ func TestKillLeavesALockThatCanBeRemoved(t *testing.T) {
 		t.Errorf("cause %v, interrupted %v, killed %v, summary %v; it was killed from outside",
 			result.Cause, result.Interrupted, result.Killed, result.Summary)
 	}
-	if again, err := restic.FindLeft("01KILL"); err != nil || len(again) != 0 {
+	if again, err := restic.FindLeft(job); err != nil || len(again) != 0 {
 		t.Errorf("FindLeft = %+v, %v, want nothing", again, err)
 	}
 	if err := left[0].Kill(); err != nil {

@@ -37,10 +37,7 @@ type child struct {
 }
 
 // wait returns when the process is gone. Its error is of no use: the exit is read from its state.
-func (c *child) wait() {
-	_ = c.command.Wait()
-	c.handle.close()
-}
+func (c *child) wait() { _ = c.command.Wait() }
 
 // exit is the code of a process that is gone. killed says that this program has killed it: on Windows the
 // code alone does not tell.

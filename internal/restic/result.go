@@ -19,6 +19,8 @@ type Result struct {
 	// ended by itself.
 	Cause error
 	// Interrupted is set once restic was asked to stop, Killed when it had to be killed because it did not.
+	// Neither says that the lock is gone: restic 0.19 leaves it when the stop comes between the moment a
+	// rest-server has stored the lock and the moment its answer arrives.
 	Interrupted bool
 	Killed      bool
 	// Process is what was started; Ended is when it was seen to be gone.

@@ -63,6 +63,7 @@ func (r Runner) run(ctx context.Context, call Call, command string, args []strin
 	case <-time.After(drainTime):
 		streams.closeReaders()
 		<-drained
+		stdoutErr, stderrErr = unlessClosed(stdoutErr), unlessClosed(stderrErr)
 	}
 
 	result := record.finish()
@@ -72,6 +73,14 @@ func (r Runner) run(ctx context.Context, call Call, command string, args []strin
 		return result, fmt.Errorf("restic %s: %w", command, err)
 	}
 	return result, nil
+}
+
+// unlessClosed drops the error of a read that was ended here.
+func unlessClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // query runs an operation whose answer is worth nothing unless restic ended with 0.

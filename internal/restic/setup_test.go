@@ -238,11 +238,31 @@ func (c *collector) text() string {
 	return text.String()
 }
 
+// newJobID is an id that no other run of the tests has used; what is left of it ends with the test.
+func newJobID(t *testing.T) string {
+	t.Helper()
+	jobID := "TEST" + rand.Text()
+	t.Cleanup(func() {
+		left, err := restic.FindLeft(jobID)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, process := range left {
+			if err := process.Kill(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return jobID
+}
+
 // backgroundBackup starts a backup and returns its process once it is there, and a channel with its end.
 func backgroundBackup(ctx context.Context, t *testing.T, runner restic.Runner, options restic.BackupOptions) (restic.Process, <-chan restic.BackupResult) {
 	t.Helper()
 	var watch collector
-	options.Hooks = watch.hooks()
+	hooks := watch.hooks()
+	hooks.Progress = options.Hooks.Progress
+	options.Hooks = hooks
 	ended := make(chan restic.BackupResult, 1)
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -2,6 +2,7 @@ package restic
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -12,13 +13,14 @@ type ending struct {
 	at                  time.Time
 	cause               error
 	interrupted, killed bool
-	err                 error // a kill that the system refused; the child ended all the same
+	err                 error // a kill that the system refused
 }
 
 // supervise waits for the child and ends it when the context does or the first contact does not come:
 // it asks, waits for the grace time, then kills the group. It returns only when the child is gone; one
 // that the system can't kill at the moment (a dead disk) keeps it waiting, since it is still alive.
 func supervise(ctx context.Context, child *child, grace time.Duration, hooks Hooks, record *record) ending {
+	defer child.handle.close()
 	exited := make(chan struct{})
 	go func() { child.wait(); close(exited) }()
 
@@ -47,6 +49,8 @@ func supervise(ctx context.Context, child *child, grace time.Duration, hooks Hoo
 		select {
 		case <-exited:
 			end.exit, end.at = child.exit(end.killed), time.Now()
+			// What restic started must not outlive it. Nothing left in the group is no error.
+			end.err = errors.Join(end.err, child.kill())
 			return end
 		case <-contact:
 			contact, late = nil, nil
