@@ -57,7 +57,7 @@ func apply(content []byte, offset int64, data []byte) []byte {
 }
 
 // afterPowerCut is the disk that the next start finds: of what was not synced,
-// any sectors may be there, and of the names moved, any beginning.
+// any writes and sectors may be there, whatever their order, and of the names moved, any beginning.
 func (d *memDisk) afterPowerCut(random *rand.Rand) *memDisk {
 	next := newMemDisk()
 	next.capacity = d.capacity
@@ -67,10 +67,10 @@ func (d *memDisk) afterPowerCut(random *rand.Rand) *memDisk {
 			move(names)
 		}
 	}
-	luck := random.Float64()
 	for name, node := range names {
 		content := append([]byte(nil), node.durable...)
 		for _, write := range node.pending {
+			luck := float64(random.IntN(3)) / 2 // none of it, some, all
 			for from := int64(0); from < int64(len(write.data)); {
 				length := min(sector-(write.offset+from)%sector, int64(len(write.data))-from)
 				if random.Float64() < luck {
