@@ -74,7 +74,7 @@ func (a *Agent) takeCancel(cancel *api.Cancel) error {
 	if err := a.append(api.RecordCancel, cancel.ID, api.CancelAsked{Cause: cancel.Cause}); err != nil {
 		a.log.Error("a cancel could not be written down; it is carried out all the same", "job", cancel.ID, "error", err)
 	}
-	t.endWith(stopError{cancel.Cause})
+	a.tasks.cancel(t, stopError{cancel.Cause})
 	return nil
 }
 

@@ -46,9 +46,9 @@ type recovery struct {
 	told  bool // the log says that the repository does not answer
 }
 
-// recover works through the table of job.Recover until the job is ended, begun,
-// or the agent stops.
-func (a *Agent) recover(t *task) {
+// recover works through the table of job.Recover until the job is ended, is to
+// be begun after all, or the agent stops.
+func (a *Agent) recover(t *task) (begin bool) {
 	r := newRecovery(a, t)
 	for attempt := 0; ; {
 		left, err := restic.FindLeft(string(t.id))
@@ -61,28 +61,26 @@ func (a *Agent) recover(t *task) {
 		switch decision.Step {
 		case job.StepEndProcess:
 			if !r.endProcesses(left) {
-				return
+				return false
 			}
 		case job.StepAsk:
 			r.remains.Proof = r.ask()
 		case job.StepAskLater:
 			if !r.waitForRepository(attempt) {
-				return
+				return false
 			}
 			attempt++
 			r.remains.Proof = job.NotAsked
 		case job.StepStart:
-			t.log.add(job.LogInfo, "The agent was restarted before this job had begun; it begins now.")
-			t.earlier = nil
+			t.log.add(job.LogInfo, "The agent was restarted before this job had begun.")
 			a.live.phase(t.id, "")
-			a.perform(t)
-			return
+			return true
 		case job.StepEnd:
 			a.finish(t, r.outcome(decision))
-			return
+			return false
 		}
 		if t.ctx.Err() != nil {
-			return // it stays unfinished in the journal
+			return false // it stays unfinished in the journal
 		}
 	}
 }

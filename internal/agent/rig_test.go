@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +31,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(agentDirVariable); dir != "" {
 		os.Exit(beAgent(dir))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if template.dir != "" {
+		_ = os.RemoveAll(template.dir)
+	}
+	os.Exit(code)
 }
 
 func beAgent(dir string) int {
@@ -114,15 +119,37 @@ func newRig(t *testing.T, policy string) *rig {
 func (r *rig) withRepository() *rig {
 	r.t.Helper()
 	r.server = testkit.StartRestServer(r.t, testkit.RestServerOptions{AppendOnly: true, PrivateRepos: true, Users: map[string]string{restUser: restPassword}})
-	runner := r.runner()
-	path := filepath.Join(r.server.Dir, restUser)
-	if _, err := runner.Init(context.Background(), restic.Call{Repository: restic.Repository{URL: path, Password: repositoryKey}}); err != nil {
-		r.t.Fatal(err)
-	}
+	r.copyRepository(filepath.Join(r.server.Dir, restUser))
 	r.access = api.Access{Repository: job.RepositoryID(job.NewULID(time.Now())), URL: "rest:" + r.server.URL + "/" + restUser + "/",
 		Username: restUser, Password: restPassword, Key: repositoryKey}
 	r.peer.setPlan(r.plan(r.access))
 	return r
+}
+
+// template is an empty repository that is made once and copied by each test.
+var template struct {
+	sync.Mutex
+	dir string
+}
+
+func (r *rig) copyRepository(to string) {
+	r.t.Helper()
+	template.Lock()
+	defer template.Unlock()
+	if template.dir == "" {
+		dir, err := os.MkdirTemp("", "rm-template-")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		template.dir = dir
+		repository := restic.Repository{URL: filepath.Join(dir, "repository"), Password: repositoryKey}
+		if _, err := r.runner().Init(context.Background(), restic.Call{Repository: repository}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(template.dir, "repository"))); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *rig) plan(access api.Access) *api.Plan {
@@ -223,13 +250,14 @@ func (r *rig) backup(paths ...string) api.Ended {
 	return r.peer.awaitEnded(r.peer.ask(job.Backup, r.backupSpec(paths...), &r.access))
 }
 
-// slowBackup asks for a backup that takes long enough to be disturbed, and
-// waits until restic is at work.
-func (r *rig) slowBackup() job.ID {
+// slowBackup asks for a backup that takes about that many seconds, and waits
+// until restic is at work.
+func (r *rig) slowBackup(seconds int, paths ...string) job.ID {
 	r.t.Helper()
-	r.writeRandom("source/big", 12<<20)
-	spec := r.backupSpec()
-	spec.LimitUploadKiB = 256
+	const rate = 512
+	r.writeRandom("source/big", seconds*rate<<10)
+	spec := r.backupSpec(paths...)
+	spec.LimitUploadKiB = rate
 	id := r.peer.ask(job.Backup, spec, &r.access)
 	r.peer.awaitRecord(id, api.RecordStarted)
 	testkit.WaitFor(r.t, 20*time.Second, "the lock of the backup", func() bool { return len(r.lockFiles()) > 0 })

@@ -46,19 +46,12 @@ type task struct {
 	repository job.RepositoryID
 	group      job.GroupID // "" for kinds without one
 	// earlier is what the journal holds of a job that is being recovered.
+	// It changes only under the mutex of tasks.
 	earlier *journal.Unfinished
 
 	ctx         context.Context
 	end         context.CancelCauseFunc
 	cancelAsked atomic.Bool
-}
-
-// endWith stops the work. A recovery goes on: it asks for the truth, and hears
-// of the wish by cancelAsked.
-func (t *task) endWith(cause stopError) {
-	if t.earlier == nil || cause.cause == causeStopped || cause.cause == causeRemoved {
-		t.end(cause)
-	}
 }
 
 func (a *Agent) newTask(id job.ID, info job.KindInfo, spec job.Spec, access *api.Access) *task {
@@ -159,14 +152,20 @@ func (ts *tasks) blocked(t *task, before []*task) bool {
 }
 
 func (ts *tasks) run(t *task) {
+	begin := false
 	if t.earlier != nil {
-		ts.agent.recover(t)
+		begin = ts.agent.recover(t)
 	} else {
 		ts.agent.perform(t)
 	}
 	t.end(nil)
 	ts.mutex.Lock()
 	delete(ts.active, t.id)
+	if begin {
+		// It was accepted before all that wait.
+		t.earlier = nil
+		ts.waiting = slices.Insert(ts.waiting, 0, t)
+	}
 	if !ts.closed {
 		ts.startDue()
 	}
@@ -201,6 +200,16 @@ func (ts *tasks) find(id job.ID) *task {
 		}
 	}
 	return nil
+}
+
+// cancel ends a job that is at work. A recovery goes on: it asks for the truth,
+// and hears of the wish by cancelAsked.
+func (ts *tasks) cancel(t *task, cause stopError) {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	if t.earlier == nil && ts.active[t.id] == t {
+		t.end(cause)
+	}
 }
 
 // stop ends all jobs that are at work and waits for them. Those that wait stay
