@@ -1,0 +1,69 @@
+package ui
+
+import (
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// Example is one page in one state. The list of examples is behind the type
+// check, the render test, the screenshots and the developer's gallery.
+type Example struct {
+	Page  string // the template's name
+	State string // "empty", "usual", "failing", "huge" and the like
+	Value any
+}
+
+// Name is the example's part of an address or a file name.
+func (e Example) Name() string { return e.Page + "-" + e.State }
+
+// GalleryPage lists the examples for developers.
+type GalleryPage struct {
+	Frame    Frame
+	Examples []Example
+}
+
+// Examples gives every page in every state worth looking at, as of now.
+func Examples(now time.Time) []Example {
+	s := sample{now}
+	return []Example{
+		{"fleet", "empty", FleetPage{Frame: s.frame("Fleet", "/")}},
+		{"fleet", "usual", s.fleet(false)},
+		{"fleet", "failing", s.fleet(true)},
+		{"fleet", "huge", s.fleetHuge()},
+		{"host_new", "usual", s.hostNew()},
+		{"host_new", "failing", s.hostNewWrong()},
+		{"host_new", "storage", HostNewPage{Frame: s.frame("Add a storage box", "/"), Form: HostNewForm{Storage: true}}},
+		{"host_join", "waiting", s.join(0)},
+		{"host_join", "ready", s.join(4)},
+		{"host", "empty", s.hostEmpty()},
+		{"host", "usual", s.host()},
+		{"host", "failing", s.hostQuarantined()},
+		{"host", "storage", s.hostStorage()},
+		{"snapshots", "empty", SnapshotsPage{Frame: s.hostFrame("Snapshots"), Head: s.head("snapshots")}},
+		{"snapshots", "usual", s.snapshots()},
+		{"sources", "usual", SourcesPage{Frame: s.hostFrame("Sources"), Head: s.head("sources"), Cards: s.cards()}},
+		{"source_form", "usual", s.sourceForm()},
+		{"source_form", "failing", s.sourceFormWrong()},
+		{"host_jobs", "usual", HostJobsPage{Frame: s.hostFrame("Jobs"), Head: s.head("jobs"), List: s.jobList(true)}},
+		{"jobs", "empty", JobListPage{Frame: s.frame("Jobs", "/jobs"), List: JobList{Action: "/jobs", Kinds: job.Kinds, States: job.States}}},
+		{"jobs", "usual", JobListPage{Frame: s.frame("Jobs", "/jobs"), List: s.jobList(false)}},
+		{"job", "queued", s.jobQueued()},
+		{"job", "running", s.jobRunning()},
+		{"job", "no-contact", s.jobNoContact()},
+		{"job", "succeeded", s.jobSucceeded()},
+		{"job", "warning", s.jobWarning()},
+		{"job", "failing", s.jobLocked()},
+		{"repositories", "empty", RepositoriesPage{Frame: s.frame("Repositories", "/repositories")}},
+		{"repositories", "usual", RepositoriesPage{Frame: s.frame("Repositories", "/repositories"), Rows: s.repositories()}},
+		{"audit", "empty", AuditPage{Frame: s.frame("Audit", "/audit"), Filter: AuditFilter{Text: "nobody"}}},
+		{"audit", "usual", s.audit()},
+		{"settings", "usual", s.settings()},
+		{"setup", "usual", SetupPage{Frame: Frame{Title: "First start"}}},
+		{"setup", "failing", s.setupWrong()},
+		{"sign_in", "usual", SignInPage{Frame: Frame{Title: "Sign in"}, Back: "/"}},
+		{"sign_in", "failing", SignInPage{Frame: Frame{Title: "Sign in"}, Username: "ann", Problem: "User name or password is wrong."}},
+		{"error", "usual", ErrorPage{Frame: s.frame("Not found", "/"), Heading: "Not found", Sentence: `There is no host "01HZX". It may have been removed.`}},
+		{"error", "failing", ErrorPage{Frame: s.frame("Something went wrong", "/"), Heading: "Something went wrong", Sentence: "The server could not answer. Nothing was changed.", Incident: "7QK2XR"}},
+	}
+}

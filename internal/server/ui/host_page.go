@@ -1,0 +1,145 @@
+package ui
+
+import (
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// HostHead is what all pages of one host have on top.
+type HostHead struct {
+	Host       fleet.Host
+	Result     State
+	Connection State
+	Tab        string // "overview", "snapshots", "sources", "jobs"
+	Running    []RunningJob
+}
+
+// HostPage is the overview of one host.
+type HostPage struct {
+	Frame        Frame
+	Head         HostHead
+	Alerts       []AlertPanel
+	Sessions     []SessionRow // when two claim to be this host
+	Groups       []GroupCard
+	Repositories []RepositoryRow
+	Live         string
+	MayChange    bool
+	MayRemove    bool
+	Change       HostChangeForm
+	Remove       RemoveForm
+}
+
+// HostChangeForm is the name and the tags as they were typed.
+type HostChangeForm struct {
+	Name   string
+	Tags   string
+	Errors FieldErrors
+}
+
+// SessionRow is one of the sessions that claim to be a host.
+type SessionRow struct {
+	ID       string
+	Address  string
+	Hostname string
+	Since    time.Time
+	Counter  uint64
+	Held     bool
+}
+
+// GroupCard is one source group with what its last backup left.
+type GroupCard struct {
+	Group          fleet.SourceGroup
+	RepositoryName string
+	Ready          bool // its repository can take a backup
+	HostOnline     bool
+	Result         State
+	Running        *RunningJob
+	Queued         bool
+	Last           *job.Summary // of the last backup that ended
+	LastJob        job.ID
+}
+
+// CanRun tells whether "back up now" can be pressed.
+func (c GroupCard) CanRun() bool { return c.Ready && c.HostOnline && c.Running == nil && !c.Queued }
+
+// WhyNot says why "back up now" can't be pressed.
+func (c GroupCard) WhyNot() string {
+	switch {
+	case !c.Ready:
+		return "The repository is not ready."
+	case c.Running != nil:
+		return "It is running."
+	case c.Queued:
+		return "It is asked for already."
+	case !c.HostOnline:
+		return "The host is not in contact."
+	}
+	return ""
+}
+
+// RemoveForm asks for the typed name of what will be gone.
+type RemoveForm struct {
+	Name  string
+	Error string
+}
+
+// Field is the input of the typed name.
+func (f RemoveForm) Field() Field {
+	return Field{Name: "typed_name", Label: "Type its name to confirm", Value: f.Name, Error: f.Error}
+}
+
+// Keep says in words what the retention keeps.
+func (c GroupCard) Keep() []string { return retentionWords(c.Group.Retention) }
+
+func retentionWords(r fleet.Retention) []string {
+	var words []string
+	for _, rule := range []struct {
+		number    int
+		one, many string
+	}{
+		{r.KeepLast, "last", "last"}, {r.KeepHourly, "hourly", "hourly"}, {r.KeepDaily, "daily", "daily"},
+		{r.KeepWeekly, "weekly", "weekly"}, {r.KeepMonthly, "monthly", "monthly"}, {r.KeepYearly, "yearly", "yearly"},
+	} {
+		if rule.number > 0 {
+			words = append(words, plural(int64(rule.number), rule.one, rule.many))
+		}
+	}
+	if r.KeepWithinDays > 0 {
+		words = append(words, "all of "+plural(int64(r.KeepWithinDays), "day", "days"))
+	}
+	return words
+}
+
+// SnapshotsPage lists the snapshots of one host by day.
+type SnapshotsPage struct {
+	Frame    Frame
+	Head     HostHead
+	Groups   []fleet.SourceGroup
+	Group    job.GroupID // the filter, "" for all
+	Days     []SnapshotDay
+	ListedAt time.Time // last full list from the repository
+	Refresh  []RepositoryRow
+	Live     string
+	Next     string
+}
+
+// SnapshotDay is one day (UTC) of snapshots, newest first.
+type SnapshotDay struct {
+	Day  time.Time
+	Rows []SnapshotRow
+}
+
+// SnapshotRow is one snapshot.
+type SnapshotRow struct {
+	Snapshot  fleet.Snapshot
+	GroupName string // "" for one that no group of ours made
+}
+
+// HostJobsPage lists the jobs of one host.
+type HostJobsPage struct {
+	Frame Frame
+	Head  HostHead
+	List  JobList
+}

@@ -1,0 +1,71 @@
+package ui
+
+import (
+	"net/http"
+
+	"github.com/restic-manager/restic-manager/internal/auth"
+)
+
+// Public is the permission of what is open to everybody.
+const Public auth.Permission = "public"
+
+// Route is one line of the table.
+type Route struct {
+	Method     string
+	Pattern    string
+	Permission auth.Permission
+	// Label and Icon make it an entry of the menu; "" is none.
+	Label, Icon string
+	handle      func(*UI, http.ResponseWriter, *http.Request) error
+}
+
+// Routes is the one table of routes: the mux, the check of who may, the menu
+// and the test of every route as every role read it.
+var Routes = []Route{
+	{"GET", "/{$}", auth.FleetRead, "Fleet", "server-2", (*UI).fleet},
+	{"GET", "/repositories", auth.FleetRead, "Repositories", "database", (*UI).repositories},
+	{"GET", "/jobs", auth.FleetRead, "Jobs", "activity", (*UI).jobs},
+	{"GET", "/audit", auth.AuditRead, "Audit", "history", (*UI).audit},
+	{"GET", "/settings", auth.AccountOwn, "Settings", "settings", (*UI).settings},
+
+	{"GET", "/setup", Public, "", "", (*UI).setup},
+	{"POST", "/setup", Public, "", "", (*UI).doSetup},
+	{"GET", "/sign-in", Public, "", "", (*UI).signIn},
+	{"POST", "/sign-in", Public, "", "", (*UI).doSignIn},
+	{"POST", "/sign-out", auth.AccountOwn, "", "", (*UI).doSignOut},
+	{"POST", "/theme", Public, "", "", (*UI).doTheme},
+	{"POST", "/settings/password", auth.AccountOwn, "", "", (*UI).doPassword},
+	{"POST", "/settings/tokens/{id}/revoke", auth.TokensWrite, "", "", (*UI).doRevoke},
+
+	{"GET", "/events", auth.FleetRead, "", "", (*UI).eventStream},
+	{"GET", "/status", auth.FleetRead, "", "", (*UI).status},
+
+	{"GET", "/hosts/new", auth.HostsEnrol, "", "", (*UI).hostNew},
+	{"POST", "/hosts/new", auth.HostsEnrol, "", "", (*UI).doHostNew},
+	{"GET", "/hosts/new/{token}", auth.HostsEnrol, "", "", (*UI).hostJoin},
+	{"GET", "/hosts/{id}", auth.FleetRead, "", "", (*UI).host},
+	{"GET", "/hosts/{id}/head", auth.FleetRead, "", "", (*UI).hostHead},
+	{"POST", "/hosts/{id}/change", auth.HostsWrite, "", "", (*UI).doHostChange},
+	{"POST", "/hosts/{id}/remove", auth.HostsRemove, "", "", (*UI).doHostRemove},
+	{"POST", "/hosts/{id}/sessions/{session}/keep", auth.HostsEnrol, "", "", (*UI).doKeepSession},
+	{"GET", "/hosts/{id}/snapshots", auth.FleetRead, "", "", (*UI).snapshots},
+	{"POST", "/hosts/{id}/snapshots/refresh", auth.JobsRun, "", "", (*UI).doRefresh},
+	{"GET", "/hosts/{id}/jobs", auth.FleetRead, "", "", (*UI).hostJobs},
+	{"GET", "/hosts/{id}/sources", auth.FleetRead, "", "", (*UI).sources},
+	{"GET", "/hosts/{id}/sources/new", auth.GroupsWrite, "", "", (*UI).sourceNew},
+	{"POST", "/hosts/{id}/sources/new", auth.GroupsWrite, "", "", (*UI).doSourceNew},
+	{"GET", "/hosts/{id}/sources/{group}/edit", auth.GroupsWrite, "", "", (*UI).sourceEdit},
+	{"POST", "/hosts/{id}/sources/{group}/edit", auth.GroupsWrite, "", "", (*UI).doSourceEdit},
+	{"POST", "/hosts/{id}/sources/{group}/remove", auth.GroupsWrite, "", "", (*UI).doSourceRemove},
+	{"POST", "/hosts/{id}/sources/{group}/run", auth.JobsRun, "", "", (*UI).doSourceRun},
+
+	{"GET", "/jobs/{id}", auth.FleetRead, "", "", (*UI).job},
+	{"GET", "/jobs/{id}/log", auth.FleetRead, "", "", (*UI).jobLog},
+	{"GET", "/jobs/{id}/log.txt", auth.FleetRead, "", "", (*UI).jobLogText},
+	{"POST", "/jobs/{id}/cancel", auth.JobsCancel, "", "", (*UI).doCancel},
+	{"POST", "/jobs/{id}/again", auth.JobsRun, "", "", (*UI).doAgain},
+	{"POST", "/jobs/{id}/unlock", auth.JobsRun, "", "", (*UI).doUnlock},
+
+	{"POST", "/alerts/{id}/close", auth.HostsEnrol, "", "", (*UI).doCloseAlert},
+	{"POST", "/repositories/{id}/retry", auth.RepositoriesWrite, "", "", (*UI).doRetry},
+}
