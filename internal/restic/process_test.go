@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,11 +138,19 @@ func TestFindLeftFindsAndLoses(t *testing.T) {
 func TestStopOfALeftProcessIsPolite(t *testing.T) {
 	t.Parallel()
 	runner := newRunner(t)
-	repository, path := newLocal(t)
+	repository, path := newREST(t, true)
+	working := make(chan struct{})
+	once := sync.OnceFunc(func() { close(working) })
+	hooks := restic.Hooks{Progress: func(restic.Progress) { once() }}
 	process, ended := backgroundBackup(t.Context(), t, runner, restic.BackupOptions{
-		Call: restic.Call{Repository: repository, JobID: newJobID(t), LimitUploadKiB: 20}, Host: "h", Includes: []string{slowSource(t)},
+		Call: restic.Call{Repository: repository, JobID: newJobID(t), LimitUploadKiB: 20, Hooks: hooks},
+		Host: "h", Includes: []string{slowSource(t)},
 	})
-	testkit.WaitFor(t, patience, "the backup's lock", func() bool { return len(lockFiles(t, path)) == 1 })
+	select {
+	case <-working:
+	case <-time.After(patience):
+		t.Fatal("the backup makes no progress")
+	}
 	if err := process.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -263,4 +272,36 @@ func TestForgottenPipe(t *testing.T) {
 		left, err := restic.FindLeft(options.JobID)
 		return err == nil && len(left) == 0
 	})
+}
+
+func TestFindRefuses(t *testing.T) {
+	script := func(body string) string {
+		path := filepath.Join(t.TempDir(), "restic")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if _, err := restic.Find(t.Context(), filepath.Join(t.TempDir(), "restic")); !errors.Is(err, restic.ErrNotFound) {
+		t.Errorf("absent: %v", err)
+	}
+	var old *restic.TooOldError
+	_, err := restic.Find(t.Context(), script(`echo '{"message_type":"version","version":"0.18.0"}'`))
+	if !errors.As(err, &old) || old.Binary.Version != "0.18.0" || !strings.Contains(err.Error(), restic.MinimumVersion) {
+		t.Errorf("old: %v", err)
+	}
+	for _, body := range []string{"echo hello", "exit 1", "echo '{}'", `echo '{"version":"odd"}'`} {
+		if _, err := restic.Find(t.Context(), script(body)); err == nil || errors.Is(err, restic.ErrNotFound) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	if _, err := restic.Find(context.Background(), ""); !errors.Is(err, restic.ErrNotFound) || !strings.Contains(err.Error(), "PATH") {
+		t.Errorf("not in PATH: %v", err)
+	}
+	path := script(`echo '{"message_type":"version","version":"0.19.1"}'`)
+	t.Setenv("PATH", filepath.Dir(path))
+	if binary, err := restic.Find(context.Background(), ""); err != nil || binary.Path != path || binary.Version != "0.19.1" {
+		t.Errorf("in PATH: %+v, %v", binary, err)
+	}
 }
