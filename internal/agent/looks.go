@@ -19,8 +19,8 @@ var lookWork = map[job.Kind]func(*Agent, context.Context, job.Spec, *api.Access)
 
 // look answers a read-only question. It is not journalled and ends with its
 // session.
-func (ts *tasks) look(ctx context.Context, s *session, asked *api.Job) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (ts *tasks) look(session context.Context, s *session, asked *api.Job) {
+	ctx, cancel := context.WithCancelCause(session)
 	ts.mutex.Lock()
 	_, repeated := ts.looks[asked.ID]
 	if !repeated {
@@ -40,7 +40,7 @@ func (ts *tasks) look(ctx context.Context, s *session, asked *api.Job) {
 		}()
 		snapshots, ended := ts.agent.answerLook(ctx, asked)
 		for _, answer := range parts(asked.ID, snapshots, ended) {
-			s.say(context.WithoutCancel(ctx), answer)
+			s.say(session, answer)
 		}
 		return nil
 	})
