@@ -12,8 +12,8 @@ import (
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
-// errOutOfOrder ends a session that leaves records out.
-var errOutOfOrder = errors.New("records left a gap behind the cursor")
+// errOutOfOrder ends a session whose records do not follow each other.
+var errOutOfOrder = errors.New("records came out of order")
 
 // rejection says why one record can't be applied. The log goes on behind it.
 type rejection struct{ reason string }
@@ -57,10 +57,16 @@ func (c *Control) apply(ctx context.Context, s *session, batch *api.Records) err
 		a := applier{c: c, tx: tx, s: s, after: &after}
 		next := from + 1
 		for _, record := range fresh {
-			if record.Seq != next {
-				return fmt.Errorf("%w: expected %d, got %d", errOutOfOrder, next, record.Seq)
+			switch {
+			case record.Seq < next:
+				return fmt.Errorf("%w: %d after %d", errOutOfOrder, record.Seq, next-1)
+			case record.Seq > next:
+				// The agent no longer keeps what is between; a gap record says why.
+				if err := a.gap(ctx, &api.Gap{From: next, To: record.Seq - 1, Reason: "the agent no longer has them"}); err != nil {
+					return err
+				}
 			}
-			next++
+			next = record.Seq + 1
 			if err := a.record(ctx, record); err != nil {
 				return err
 			}
