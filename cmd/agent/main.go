@@ -1,5 +1,6 @@
 // Command restic-manager-agent runs on an endpoint or beside a rest-server. It
-// owns flags, signals and exit codes; everything else is package agent's.
+// owns flags, signals and exit codes. It must not know how anything is done:
+// that is package agent's.
 package main
 
 import (

@@ -1,5 +1,6 @@
 // Command restic-manager-server is the control plane. It owns flags, signals and
-// exit codes; everything else is package server's, and the demo's.
+// exit codes. It must not know how anything is done: that is package server's,
+// and the demo's.
 package main
 
 import (

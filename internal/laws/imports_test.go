@@ -15,6 +15,7 @@ var mayImport = []struct {
 	reason  string
 }{
 	{"internal/atomicfile", nil, "a leaf: both sides and the tests rest on it"},
+	{"internal/filelock", nil, "a leaf: both sides guard a folder with it"},
 	{"internal/crypto", []string{"internal/atomicfile"}, "a leaf but for its key file, which is written whole or not at all"},
 	{"internal/job", nil, "a leaf: server and agent must compute the same ids and moves"},
 	{"internal/restic", nil, "a leaf: raw facts about the real program, no verdicts"},
@@ -25,10 +26,10 @@ var mayImport = []struct {
 	{"internal/server/control", append([]string{"internal/api"}, storeAndBelow...), "the one place where permission, transaction and audit meet"},
 	{"internal/server/rest", append([]string{"internal/server/control"}, storeAndBelow...), "reads go to the store, changes through control"},
 	{"internal/server/ui", append([]string{"internal/server/control", "web"}, storeAndBelow...), "reads go to the store, changes through control"},
-	{"internal/server", append([]string{"internal/api", "internal/server/control", "internal/server/rest", "internal/server/ui", "web"}, storeAndBelow...), "the composition root of its side"},
-	{"internal/agent/journal", []string{"internal/api", "internal/atomicfile", "internal/job"}, "a file of records: it runs nothing"},
-	{"internal/agent", []string{"internal/agent/journal", "internal/api", "internal/atomicfile", "internal/crypto", "internal/job", "internal/restic"}, "the whole other side"},
-	{"internal/demo", []string{"internal/atomicfile", "internal/crypto", "internal/restic"}, "uses the two programs from outside, as a person would"},
+	{"internal/server", append([]string{"internal/api", "internal/filelock", "internal/server/control", "internal/server/rest", "internal/server/ui", "web"}, storeAndBelow...), "the composition root of its side"},
+	{"internal/agent/journal", []string{"internal/api", "internal/atomicfile", "internal/filelock", "internal/job"}, "a file of records: it runs nothing"},
+	{"internal/agent", []string{"internal/agent/journal", "internal/api", "internal/atomicfile", "internal/crypto", "internal/filelock", "internal/job", "internal/restic"}, "the whole other side"},
+	{"internal/demo", []string{"internal/atomicfile", "internal/crypto", "internal/filelock"}, "uses the two programs from outside, as a person would"},
 	{"internal/testkit", nil, "gives tests the real programs, without rules of ours"},
 	{"internal/laws", nil, "reads the source only"},
 	{"web", nil, "files to embed"},
