@@ -109,7 +109,7 @@ func (s sample) hostNewWrong() HostNewPage {
 
 func (s sample) join(done int) HostJoinPage {
 	token := fleet.EnrollmentToken{ID: "01JNQ8Z4M2R7S9T1V3X5Y6T0K1", Name: "web-3", ExpiresAt: s.now.Add(58 * time.Minute), CreatedAt: s.ago(2 * time.Minute)}
-	page := HostJoinPage{Frame: s.frame("Add a host", "/"), Token: token, Name: token.Name, Live: "/hosts/new/x?part=live"}
+	page := HostJoinPage{Frame: s.frame("Add a host", "/"), Token: token, Name: token.Name, Live: "/enrollments/x?part=live"}
 	if done == 0 {
 		page.Command = "echo 'rm1.eyJzIjoiaHR0cHM6Ly9iYWNrdXAuZXhhbXBsZSIsImYiOiJTSEEyNTY6N0xrMiJ9.uY2dWqk3v8rTn1pXc5Zb9hLa' | sudo restic-manager-agent enroll --server https://backup.example"
 	} else {

@@ -28,6 +28,11 @@ func NewGallery() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+web.StaticPrefix, static)
 	mux.Handle("GET /gallery/", &gallery{renderer: renderer, now: time.Now})
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush() // nothing ever happens here
+		<-r.Context().Done()
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secureHeaders(w.Header())
 		mux.ServeHTTP(w, r)

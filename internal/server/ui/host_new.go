@@ -94,7 +94,7 @@ func (u *UI) doHostNew(w http.ResponseWriter, r *http.Request) error {
 		var text string
 		if token, text, err = u.Control.CreateEnrollmentToken(r.Context(), visitorOf(r).who, form.enrollment()); err == nil {
 			u.commands.put(token.ID, u.EnrollCommand(r, text))
-			return done(w, r, "/hosts/new/"+token.ID, "")
+			return done(w, r, "/enrollments/"+token.ID, "")
 		}
 	}
 	fields, ok := fieldErrors(err)

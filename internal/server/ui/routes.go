@@ -42,7 +42,7 @@ var Routes = []Route{
 
 	{"GET", "/hosts/new", auth.HostsEnrol, "", "", (*UI).hostNew},
 	{"POST", "/hosts/new", auth.HostsEnrol, "", "", (*UI).doHostNew},
-	{"GET", "/hosts/new/{token}", auth.HostsEnrol, "", "", (*UI).hostJoin},
+	{"GET", "/enrollments/{token}", auth.HostsEnrol, "", "", (*UI).hostJoin},
 	{"GET", "/hosts/{id}", auth.FleetRead, "", "", (*UI).host},
 	{"GET", "/hosts/{id}/head", auth.FleetRead, "", "", (*UI).hostHead},
 	{"POST", "/hosts/{id}/change", auth.HostsWrite, "", "", (*UI).doHostChange},

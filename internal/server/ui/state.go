@@ -76,13 +76,8 @@ func lookOf(state job.State) State {
 // jobState is the state of a job with its evidence.
 func jobState(one fleet.Job) State {
 	shown := lookOf(one.State)
-	switch {
-	case one.State.Ended():
-		shown.At = one.FinishedAt
-	case one.State == job.Running:
-		shown.At = one.StartedAt
-	default:
-		shown.At = one.CreatedAt
+	if one.State.Ended() {
+		shown.At = one.FinishedAt // what goes on shows how long it takes instead
 	}
 	if one.Cause != "" {
 		shown.Tip += " " + causeSentence(one.Cause)
