@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,8 @@ type peer struct {
 	// Hooks, to be set before an agent connects. They run with the peer locked.
 	onEnrol   func(attempt int) (status int, body any) // status 0: accept
 	onWelcome func(hello api.Hello, welcome *api.Welcome)
-	keepAcks  bool // acknowledge nothing
+	keepAcks  bool        // acknowledge nothing
+	away      atomic.Bool // answer like a proxy without its server
 
 	mutex    sync.Mutex
 	enrols   int
@@ -66,7 +68,13 @@ func newPeer(t *testing.T) *peer {
 	mux.HandleFunc("GET "+api.IdentityPath, p.identity)
 	mux.HandleFunc("POST "+api.EnrolPath, p.enrol)
 	mux.HandleFunc("GET "+api.SessionPath, p.session)
-	p.web = httptest.NewServer(mux)
+	p.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if p.away.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		mux.ServeHTTP(w, request)
+	}))
 	t.Cleanup(func() {
 		p.drop()
 		p.web.CloseClientConnections()

@@ -77,6 +77,9 @@ func hurry(a *Agent) {
 	a.patience.question = 5 * time.Second
 	a.patience.retryMin = 100 * time.Millisecond
 	a.patience.retryMax = 500 * time.Millisecond
+	if os.Getenv("RM_SLOW_TESTS") == "" {
+		a.patience.reload = 4 * time.Second
+	}
 }
 
 // rig is a peer, an agent and a real rest-server with a repository.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -324,5 +325,58 @@ func TestSessionEndsButTheJobGoesOn(t *testing.T) {
 		if record.Seq != uint64(i+1) {
 			t.Fatalf("record %d has the number %d", i, record.Seq)
 		}
+	}
+}
+
+// TestManyAgentsJoinBeforeTheirServer starts agents while nothing listens.
+func TestManyAgentsJoinBeforeTheirServer(t *testing.T) {
+	first := newRig(t, "")
+	first.peer.away.Store(true)
+	const count = 30
+	joined := make(chan error, count)
+	var stop []func()
+	for range count {
+		options := testOptions(filepath.Join(t.TempDir(), "state"))
+		options.PolicyFile = first.dir + ".policy.yaml"
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		stop = append(stop, cancel, func() { <-ended })
+		go func() {
+			defer close(ended)
+			_, err := Enrol(ctx, options, EnrolOptions{Server: first.peer.web.URL, Token: first.peer.token.String(), Timeout: time.Minute,
+				Notice: func(string) { joined <- nil }})
+			joined <- err
+			if err != nil {
+				return
+			}
+			a, err := New(options)
+			if err == nil {
+				err = a.Run(ctx)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	for range count { // every one has been turned away once
+		<-joined
+	}
+	first.peer.away.Store(false)
+	for range count {
+		if err := <-joined; err != nil {
+			t.Error(err)
+		}
+	}
+	testkit.WaitFor(t, 30*time.Second, "all to be connected", func() bool {
+		return first.peer.with(func() bool {
+			hosts := map[job.HostID]bool{}
+			for _, hello := range first.peer.hellos {
+				hosts[hello.Host] = true
+			}
+			return len(hosts) == count
+		})
+	})
+	for _, f := range stop {
+		f()
 	}
 }
