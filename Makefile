@@ -38,7 +38,7 @@ demo: deps build ## show a small fleet, live: make demo DEMO_ARGS="--hosts 5"
 	@$(WITH_DEPS) bin/restic-manager-server demo $(DEMO_ARGS)
 
 run-server: build ## run the server with its data in ./data
-	bin/restic-manager-server serve $(SERVER_ARGS)
+	bin/restic-manager-server serve --data-dir data $(SERVER_ARGS)
 
 assets: ## refresh the vendored front-end files from npm
 	sh scripts/assets.sh
