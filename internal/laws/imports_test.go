@@ -36,6 +36,7 @@ var mayImport = []struct {
 	{"cmd/server", append([]string{"internal/server", "internal/server/control", "internal/demo"}, storeAndBelow...), "flags, signals and exit codes of one side"},
 	{"cmd/agent", []string{"internal/agent", "internal/api", "internal/crypto"}, "flags, signals and exit codes of the other side"},
 	{"test/mustrun", nil, "wraps go test"},
+	{"test/rig", []string{"internal/api", "internal/job", "internal/server", "internal/testkit"}, "starts the programs from outside; only what opens a repository is asked of the server's package"},
 }
 
 // storeAndBelow is what everything above the store on its side may use.
