@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/atomicfile"
 	"github.com/restic-manager/restic-manager/internal/crypto"
+	"github.com/restic-manager/restic-manager/internal/filelock"
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
@@ -74,16 +75,12 @@ func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 // lock takes the folder for this process; the system gives it back when the
 // process ends in whatever way.
 func (s *state) lock() error {
-	file, err := os.OpenFile(s.path(lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := filelock.Take(s.path(lockFile))
+	if errors.Is(err, filelock.ErrHeld) {
+		return fmt.Errorf("another agent is at work on %s; two agents never share a state folder", s.dir)
+	}
 	if err != nil {
 		return fmt.Errorf("lock state folder: %w", err)
-	}
-	if err := lockExclusive(file); err != nil {
-		_ = file.Close()
-		if errors.Is(err, errLockHeld) {
-			return fmt.Errorf("another agent is at work on %s; two agents never share a state folder", s.dir)
-		}
-		return fmt.Errorf("lock state folder %s: %w", s.dir, err)
 	}
 	s.held = file
 	return nil

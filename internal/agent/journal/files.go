@@ -1,11 +1,13 @@
 package journal
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/restic-manager/restic-manager/internal/atomicfile"
+	"github.com/restic-manager/restic-manager/internal/filelock"
 )
 
 // Files is the disk, as far as a journal needs it: the seam where tests cut the
@@ -77,12 +79,11 @@ func (disk) Remove(path string) error { return os.Remove(path) }
 func (disk) SyncDir(dir string) error { return atomicfile.SyncDir(dir) }
 
 func (disk) Lock(path string) (io.Closer, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+	file, err := filelock.Take(path)
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, ErrInUse
 	}
-	if err := lockFile(file); err != nil {
-		_ = file.Close() // the lock's error is the one to tell
+	if err != nil {
 		return nil, err
 	}
 	return file, nil
