@@ -101,6 +101,7 @@ func (a *Agent) report(report api.Report) {
 	}
 }
 
-func reportJournalCut(bytes int64) api.Report {
-	return api.Report{Topic: api.ReportQuarantine, Detail: fmt.Sprintf("The last %d bytes of the agent's journal were damaged and were cut off.", bytes)}
+// reportDamage says what of the journal was found damaged and set aside.
+func reportDamage(damage string) api.Report {
+	return api.Report{Topic: api.ReportQuarantine, Detail: damage}
 }

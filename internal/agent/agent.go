@@ -158,9 +158,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		a.status.update(a, func(s *Status) { s.Gone = true })
 		return errors.Join(a.writeStatus(), ErrRemoved)
 	}
-	if cut := a.journal.CutBytes(); cut > 0 {
-		a.log.Warn("the end of the journal was damaged and was cut", "bytes", cut)
-		a.report(reportJournalCut(cut))
+	if damage := a.journal.Damage(); damage != "" {
+		a.log.Warn("the journal was damaged", "damage", damage)
+		a.report(reportDamage(damage))
 	}
 	a.findRestic(ctx)
 	a.clearRuntime()

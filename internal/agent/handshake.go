@@ -26,6 +26,7 @@ func (s *session) shakeHands(ctx context.Context) (*api.Welcome, error) {
 	if challenge.Version < 1 || len(challenge.ServerNonce) != api.NonceSize {
 		return nil, errors.New("open session: the server's challenge is not well formed")
 	}
+	s.challenge = *challenge
 	if err := s.makeHello(*challenge); err != nil {
 		return nil, err
 	}
@@ -40,12 +41,35 @@ func (s *session) shakeHands(ctx context.Context) (*api.Welcome, error) {
 	case *api.Gone:
 		return nil, s.beGone(answer)
 	case *api.Welcome:
-		if !api.Verify(s.agent.identity.ServerKey, api.ServerProof(*challenge, s.hello, *answer), answer.Proof) {
-			return nil, errors.New("open session: the server can't prove its key")
-		}
-		return answer, nil
+		return answer, s.verify(answer)
 	}
 	return nil, fmt.Errorf("open session: a %T came out of turn", answer)
+}
+
+// verify checks the server's proof in a welcome of this session.
+func (s *session) verify(welcome *api.Welcome) error {
+	if !api.Verify(s.agent.identity.ServerKey, api.ServerProof(s.challenge, s.hello, *welcome), welcome.Proof) {
+		return errors.New("open session: the server can't prove its key")
+	}
+	return nil
+}
+
+// errChosen ends a held session whose machine a person has called the true one.
+var errChosen = errors.New("a person decided that this is the true one of the two; connecting anew")
+
+// chosen takes over the count that tells this agent from its copy. The next
+// hello counts on from there.
+func (s *session) chosen(welcome *api.Welcome) error {
+	if err := s.verify(welcome); err != nil {
+		return err
+	}
+	if welcome.Counter == 0 {
+		return nil
+	}
+	if err := s.agent.state.setCounter(welcome.Counter); err != nil {
+		return err
+	}
+	return errChosen
 }
 
 func (s *session) makeHello(challenge api.Challenge) error {
@@ -67,7 +91,7 @@ func (s *session) makeHello(challenge api.Challenge) error {
 	}
 	s.hello = api.Hello{
 		Version: api.Version, Host: a.identity.Host, AgentKey: key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize),
-		JournalID: a.journal.ID(), Counter: counter, LastSeq: a.journal.LastSeq(), PlanDigest: a.plan.digest(),
+		JournalID: a.journal.ID(), Counter: counter, LastSeq: a.journal.LastSeq(), Acked: a.journal.Acknowledged(), PlanDigest: a.plan.digest(),
 		Clock: a.now(), Facts: a.facts(), Unfinished: []job.ID{},
 	}
 	for _, unfinished := range a.journal.Unfinished() {

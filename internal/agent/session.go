@@ -16,8 +16,10 @@ import (
 type session struct {
 	agent *Agent
 	conn  *websocket.Conn
-	// hello is what this side said; a later gone is bound to its nonce.
-	hello api.Hello
+	// challenge and hello are what was said at first; a later gone or welcome is
+	// bound to their nonces.
+	challenge api.Challenge
+	hello     api.Hello
 	// muted: this looks like a copy of another agent. Nothing is taken or given.
 	muted bool
 	sent  uint64   // the last record that went up this connection
@@ -115,6 +117,9 @@ func (s *session) read(ctx context.Context) error {
 func (s *session) take(ctx context.Context, body any) error {
 	if gone, ok := body.(*api.Gone); ok {
 		return s.beGone(gone)
+	}
+	if welcome, ok := body.(*api.Welcome); ok {
+		return s.chosen(welcome)
 	}
 	if s.muted {
 		s.agent.log.Warn("a message came though this session is quarantined", "type", fmt.Sprintf("%T", body))
