@@ -181,7 +181,8 @@ func (r *backupRun) conclude(access api.Access, result restic.BackupResult, runE
 			a.rememberSources(r.spec.Group, looked, o.made.Snapshot.ID)
 			a.beside.Go(func() { a.proveAppendOnly(access) })
 		}
-		if result.Process.PID != 0 && (result.Killed || result.Exit == restic.ExitKilled) {
+		// An interrupt that meets restic while it writes its lock leaves it too.
+		if result.Process.PID != 0 && (result.Killed || result.Exit == restic.ExitKilled || result.Exit == restic.ExitInterrupted) {
 			a.leaveLock(leftLock{Repository: r.spec.Repository, Job: r.task.id, PID: result.Process.PID,
 				From: result.Process.Started, Until: result.Ended})
 		}
