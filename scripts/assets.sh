@@ -10,12 +10,11 @@ icons=3.51.0
 
 # The icons in use. A test compares this sprite with the templates and the code.
 names="
-activity alert-octagon alert-triangle arrow-down ban bell camera check
-chevron-down chevron-left chevron-right circle-check circle-dashed circle-x
-clock contrast copy database device-desktop download folder help-circle history
-info-circle key loader-2 lock lock-open logout moon pencil player-play
-player-skip-forward plug-connected plug-connected-x plus refresh search send
-server server-2 settings shield-check shield-question shield-x sun terminal-2
+activity alert-octagon alert-triangle ban camera check chevron-right
+circle-check circle-dashed circle-x clock copy database device-desktop download
+folder help-circle history info-circle key loader-2 lock lock-open logout moon
+player-play player-skip-forward plug-connected plug-connected-x plus refresh
+search send server server-2 settings shield-check shield-question shield-x sun
 trash user x
 "
 

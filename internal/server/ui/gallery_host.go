@@ -38,7 +38,9 @@ func (s sample) cards() []GroupCard {
 }
 
 func (s sample) host() HostPage {
-	return HostPage{Frame: s.hostFrame("web-1"), Head: s.head("overview"), Groups: s.cards(), Repositories: s.repositories()[:1], MayChange: true, MayRemove: true,
+	frame := s.hostFrame("web-1")
+	frame.Notice = notices[2].sentence
+	return HostPage{Frame: frame, Head: s.head("overview"), Groups: s.cards(), Repositories: s.repositories()[:1], MayChange: true, MayRemove: true,
 		Change: HostChangeForm{Name: "web-1", Tags: "web production"}}
 }
 

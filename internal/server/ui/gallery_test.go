@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"fmt"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -142,9 +143,25 @@ func attribute(node *html.Node, name string) string {
 	return ""
 }
 
+// TestIconsAreAllThere holds the icons in use and the vendored sprite together.
 func TestIconsAreAllThere(t *testing.T) {
 	r := testRenderer(t)
-	used := map[string]bool{"bell": true}
+	static, err := web.NewStatic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := static.Address(iconSprite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	static.ServeHTTP(answer, httptest.NewRequest("GET", address, nil))
+	sprite := answer.Body.String()
+	there := map[string]bool{}
+	for _, match := range regexp.MustCompile(`<symbol id="([a-z0-9-]+)"`).FindAllStringSubmatch(sprite, -1) {
+		there[match[1]] = true
+	}
+	used := map[string]bool{}
 	reference := regexp.MustCompile(`icons\.[0-9a-f]+\.svg#([a-z0-9-]+)"`)
 	for _, example := range Examples(time.Now()) {
 		body, err := r.block(example.Page, "layout", example.Value)
@@ -153,7 +170,14 @@ func TestIconsAreAllThere(t *testing.T) {
 		}
 		for _, match := range reference.FindAllStringSubmatch(string(body), -1) {
 			used[match[1]] = true
+			if !there[match[1]] {
+				t.Errorf("%s shows the icon %q, which the sprite lacks; see scripts/assets.sh", example.Name(), match[1])
+			}
 		}
 	}
-	t.Log(used)
+	for name := range there {
+		if !used[name] {
+			t.Errorf("the sprite has the icon %q, which no example shows; see scripts/assets.sh", name)
+		}
+	}
 }

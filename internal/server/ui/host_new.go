@@ -1,8 +1,12 @@
 package ui
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -93,7 +97,7 @@ func (u *UI) doHostNew(w http.ResponseWriter, r *http.Request) error {
 		var token fleet.EnrollmentToken
 		var text string
 		if token, text, err = u.Control.CreateEnrollmentToken(r.Context(), visitorOf(r).who, form.enrollment()); err == nil {
-			u.commands.put(token.ID, u.EnrollCommand(r, text))
+			u.tokens.put(token.ID, text)
 			return done(w, r, "/enrollments/"+token.ID, "")
 		}
 	}
@@ -142,9 +146,9 @@ type HostJoinPage struct {
 	Frame Frame
 	Token fleet.EnrollmentToken
 	Name  string // of the host, or words for one that has no name yet
-	// Command is what to paste; it holds the token's secret and is shown once.
-	Command string
-	Steps   []JoinStep
+	// Commands are what to paste; they hold the token's secret and are shown once.
+	Commands []JoinCommand
+	Steps    []JoinStep
 	// Begin is where the first source group is made, "" until the host is ready.
 	Begin string
 	Live  string
@@ -156,6 +160,44 @@ type JoinStep struct {
 	State State
 	Title string
 	Lines []string // the evidence
+}
+
+// JoinCommand is what to paste on one kind of system.
+type JoinCommand struct {
+	ID     string // of its element
+	System string
+	Text   string
+}
+
+// joinCommands hand the token over on standard input, so that no process list
+// shows it. Without a token there are none.
+func joinCommands(server *url.URL, token string) []JoinCommand {
+	if token == "" {
+		return nil
+	}
+	enroll := "restic-manager-agent enroll --server " + server.String()
+	if address, err := netip.ParseAddr(server.Hostname()); server.Scheme == "http" && server.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
+		enroll += " --insecure" // as this server was told, too
+	}
+	return []JoinCommand{
+		{"command-unix", "Linux, macOS and FreeBSD, in a shell", "echo '" + token + "' | sudo " + enroll},
+		{"command-windows", "Windows, in PowerShell as administrator", "'" + token + "' | " + enroll},
+	}
+}
+
+// serverURL is this server as the asker reached it.
+func (u *UI) serverURL(r *http.Request) *url.URL {
+	scheme := "http"
+	if u.Secure(r) {
+		scheme = "https"
+	}
+	return &url.URL{Scheme: scheme, Host: r.Host}
+}
+
+// fingerprint is a public key as people compare it with what the agent says.
+func fingerprint(key []byte) string {
+	sum := sha256.Sum256(key)
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 func (u *UI) hostJoin(w http.ResponseWriter, r *http.Request) error {
@@ -174,7 +216,7 @@ func (u *UI) hostJoin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !isPart(r) {
-		page.Command = u.commands.take(token.ID)
+		page.Commands = joinCommands(u.serverURL(r), u.tokens.take(token.ID))
 	}
 	return u.show(w, r, "host_join", "join-live", page)
 }
@@ -221,7 +263,7 @@ func (u *UI) joinSteps(r *http.Request, page *HostJoinPage) error {
 	page.Name = host.Name
 	joined = JoinStep{State: at(stepDone, token.UsedAt), Title: "The host has joined", Lines: []string{
 		host.Hostname + ", " + host.OS + " " + host.Arch + ", restic " + host.ResticVersion,
-		"key " + u.Fingerprint(token.UsedKey)}}
+		"key " + fingerprint(token.UsedKey)}}
 	if isStorage {
 		page.Ended = true
 		return nil

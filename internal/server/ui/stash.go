@@ -2,11 +2,11 @@ package ui
 
 import "sync"
 
-// maxStash bounds how many commands wait to be shown.
+// maxStash bounds how many tokens wait to be shown.
 const maxStash = 100
 
-// stash keeps the command of a new enrolment token from the request that made
-// it to the page that shows it, once. The text is stored nowhere else.
+// stash keeps the text of a new enrolment token from the request that made it
+// to the page that shows it, once. The text is stored nowhere else.
 type stash struct {
 	mu    sync.Mutex
 	items []stashed

@@ -28,10 +28,6 @@ type Options struct {
 	PeerAddress control.PeerAddress
 	// Secure tells whether the browser speaks TLS, which decides the cookie's name.
 	Secure func(*http.Request) bool
-	// EnrollCommand is what to paste on a machine that joins with the token.
-	EnrollCommand func(r *http.Request, token string) string
-	// Fingerprint is an agent's key as people compare it.
-	Fingerprint func(key []byte) string
 	// Developer shows the gallery.
 	Developer bool
 	Now       func() time.Time // nil is time.Now
@@ -43,7 +39,7 @@ type UI struct {
 	Options
 	mux      *http.ServeMux
 	renderer *renderer
-	commands stash
+	tokens   stash
 	routes   []Route
 }
 
