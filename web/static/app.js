@@ -79,7 +79,12 @@
       close();
       if (document.hidden) return;
       attempt += 1;
-      if (attempt > 1) connection(true);
+      if (attempt > 1) {
+        connection(true);
+        fetch("/status", { headers: { "HX-Request": "true" } }).then((answer) => {
+          if (answer.status === 401) location.reload(); // the session is over
+        }, () => {});
+      }
       setTimeout(open, Math.min(15000, 500 * 2 ** attempt) * (0.5 + Math.random() / 2));
     });
   }

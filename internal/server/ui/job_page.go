@@ -91,6 +91,9 @@ type LogPart struct {
 	Older   bool  // this part was asked for from the top
 }
 
+// More tells whether lines after these are there already.
+func (p LogPart) More() bool { return p.Next < p.Total }
+
 // LogRow is one line of a log.
 type LogRow struct {
 	Number int64
