@@ -8,9 +8,9 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
-	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/testkit"
 )
 
@@ -38,8 +38,17 @@ func RunRestic(t testing.TB, access api.Access, args ...string) string {
 	return string(output)
 }
 
+// RepositorySnapshot is a snapshot as restic prints it.
+type RepositorySnapshot struct {
+	ID       string    `json:"id"`
+	Time     time.Time `json:"time"`
+	Hostname string    `json:"hostname"`
+	Paths    []string  `json:"paths"`
+	Tags     []string  `json:"tags"`
+}
+
 // SnapshotsInRepository asks the repository itself.
-func SnapshotsInRepository(t testing.TB, access api.Access) (found []job.Snapshot) {
+func SnapshotsInRepository(t testing.TB, access api.Access) (found []RepositorySnapshot) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(RunRestic(t, access, "snapshots", "--no-lock", "--json")), &found); err != nil {
 		t.Fatalf("read the snapshots: %v", err)
