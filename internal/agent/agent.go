@@ -137,7 +137,10 @@ func New(options Options) (*Agent, error) {
 	if a.plan.current, err = state.plan(); err != nil {
 		return nil, errors.Join(err, state.unlock())
 	}
-	a.journal, err = journal.Open(filepath.Join(options.Dir, "journal"), journal.Options{Now: options.Now})
+	err = patiently(func() (err error) {
+		a.journal, err = journal.Open(filepath.Join(options.Dir, "journal"), journal.Options{Now: options.Now})
+		return err
+	}, journal.ErrInUse)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open journal: %w", err), state.unlock())
 	}

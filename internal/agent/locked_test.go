@@ -41,7 +41,7 @@ func TestLockedRepository(t *testing.T) {
 	lock := r.lockFiles()[0]
 
 	spec := r.backupSpec()
-	spec.RetryLockSeconds = 3
+	spec.RetryLockSeconds = 6
 	id := r.peer.ask(job.Backup, spec, &r.access)
 	r.peer.awaitPhase(id, job.PhaseWaitingLock)
 	ended := r.peer.awaitEnded(id)

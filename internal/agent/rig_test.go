@@ -74,7 +74,7 @@ func (w logWriter) Write(text []byte) (int, error) {
 func hurry(a *Agent) {
 	a.patience.silence = 500 * time.Millisecond
 	a.patience.stopGrace = 10 * time.Second
-	a.patience.question = 5 * time.Second
+	a.patience.question = 20 * time.Second
 	a.patience.retryMin = 100 * time.Millisecond
 	a.patience.retryMax = 500 * time.Millisecond
 	if os.Getenv("RM_SLOW_TESTS") == "" {
@@ -102,6 +102,7 @@ const (
 
 func newRig(t *testing.T, policy string) *rig {
 	t.Helper()
+	t.Parallel()
 	binary := testkit.Restic(t)
 	base := t.TempDir()
 	r := &rig{t: t, peer: newPeer(t), dir: filepath.Join(base, "state"), source: filepath.Join(base, "source")}

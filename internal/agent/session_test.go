@@ -334,13 +334,12 @@ func TestManyAgentsJoinBeforeTheirServer(t *testing.T) {
 	first.peer.away.Store(true)
 	const count = 30
 	joined := make(chan error, count)
-	var stop []func()
 	for range count {
 		options := testOptions(filepath.Join(t.TempDir(), "state"))
 		options.PolicyFile = first.dir + ".policy.yaml"
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan struct{})
-		stop = append(stop, cancel, func() { <-ended })
+		t.Cleanup(func() { cancel(); <-ended })
 		go func() {
 			defer close(ended)
 			_, err := Enrol(ctx, options, EnrolOptions{Server: first.peer.web.URL, Token: first.peer.token.String(), Timeout: time.Minute,
@@ -376,7 +375,5 @@ func TestManyAgentsJoinBeforeTheirServer(t *testing.T) {
 			return len(hosts) == count
 		})
 	})
-	for _, f := range stop {
-		f()
-	}
+
 }

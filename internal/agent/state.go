@@ -72,10 +72,28 @@ func openState(dir string) (*state, error) {
 
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
+// lockPatience is how long a lock that is held is tried again: a program that is
+// just being started by the former holder has it until its exec, and status
+// takes it for a moment.
+const (
+	lockPatience = time.Second
+	lockPoll     = 20 * time.Millisecond
+)
+
+// patiently repeats take while it fails with held.
+func patiently(take func() error, held error) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPoll) {
+		if err := take(); !errors.Is(err, held) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // lock takes the folder for this process; the system gives it back when the
 // process ends in whatever way.
 func (s *state) lock() error {
-	file, err := filelock.Take(s.path(lockFile))
+	var file *os.File
+	err := patiently(func() (err error) { file, err = filelock.Take(s.path(lockFile)); return err }, filelock.ErrHeld)
 	if errors.Is(err, filelock.ErrHeld) {
 		return fmt.Errorf("another agent is at work on %s; two agents never share a state folder", s.dir)
 	}
@@ -97,11 +115,11 @@ func (s *state) unlock() error {
 
 // busy tells whether a process holds the folder.
 func (s *state) busy() bool {
-	probe := state{dir: s.dir}
-	if err := probe.lock(); err != nil {
+	file, err := filelock.Take(s.path(lockFile))
+	if err != nil {
 		return true
 	}
-	_ = probe.unlock()
+	_ = file.Close()
 	return false
 }
 

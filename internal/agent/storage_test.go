@@ -165,6 +165,44 @@ func TestHalfMadeRepositories(t *testing.T) {
 	}
 }
 
+// TestFilesBelongToTheOwnerOfTheDataFolder needs root, as a storage agent that
+// is installed as a service has.
+func TestFilesBelongToTheOwnerOfTheDataFolder(t *testing.T) {
+	if !mayGiveAway() {
+		t.Skip("only root can give files away")
+	}
+	r := newStorageRig(t, true)
+	const owner = 65534
+	if err := os.Chown(r.server.Dir, owner, owner); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(r.server.HTPasswd, owner, owner); err != nil {
+		t.Fatal(err)
+	}
+	if ended := r.provision(restUser, restPassword); ended.State != job.Succeeded {
+		t.Fatalf("provision = %+v", ended)
+	}
+	spec := &job.InitSpec{Repository: r.access.Repository, User: restUser}
+	if ended := r.peer.awaitEnded(r.peer.ask(job.Init, spec, &r.access)); ended.State != job.Succeeded {
+		t.Fatalf("init = %+v", ended)
+	}
+	for _, root := range []string{r.server.HTPasswd, filepath.Join(r.server.Dir, restUser)} {
+		err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := entry.Info()
+			if uid, gid, ok := ownerOf(info); err == nil && (!ok || uid != owner || gid != owner) {
+				t.Errorf("%s belongs to %d:%d", path, uid, gid)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestReloadIsWaitedFor sits through rest-server's own interval.
 func TestReloadIsWaitedFor(t *testing.T) {
 	if os.Getenv("RM_SLOW_TESTS") == "" {
