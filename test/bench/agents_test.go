@@ -1,0 +1,262 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// light is an agent that does nothing but speak the protocol: it proves its key,
+// answers pings and asks for them, keeps a journal in memory and sends what the
+// server has not acknowledged, again after each reconnect.
+type light struct {
+	crowd   *crowd
+	host    job.HostID
+	key     ed25519.PrivateKey
+	journal string
+
+	mutex    sync.Mutex
+	counter  uint64
+	records  []api.Record
+	acked    uint64
+	plan     string
+	appended chan struct{} // holds at most one wake-up
+}
+
+// crowd are the light agents of one server.
+type crowd struct {
+	url    string
+	agents []*light
+	stop   func() // ends all of them
+
+	mutex sync.Mutex
+	// joined holds when each agent was welcomed last.
+	joined map[*light]time.Time
+}
+
+// startCrowd lets agents with the keys of these hosts connect, all within a
+// second as agents do, until the test ends.
+func startCrowd(t testing.TB, url string, hosts []seeded) *crowd {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	c := &crowd{url: url, joined: map[*light]time.Time{}, stop: func() { cancel(); running.Wait() }}
+	t.Cleanup(c.stop)
+	for _, host := range hosts {
+		agent := &light{crowd: c, host: host.id, key: host.key, journal: job.NewULID(time.Now()), appended: make(chan struct{}, 1)}
+		c.agents = append(c.agents, agent)
+		running.Go(func() { agent.run(ctx) })
+	}
+	return c
+}
+
+// welcomedSince gives how long after a time each agent was welcomed, and whether
+// all of them were.
+func (c *crowd) welcomedSince(from time.Time) (waits samples, all bool) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	for _, at := range c.joined {
+		if at.After(from) {
+			waits = append(waits, at.Sub(from))
+		}
+	}
+	return waits, len(waits) == len(c.agents)
+}
+
+// owed counts the records that the server has not acknowledged.
+func (c *crowd) owed() (count int) {
+	for _, agent := range c.agents {
+		agent.mutex.Lock()
+		count += len(agent.records) - int(agent.acked)
+		agent.mutex.Unlock()
+	}
+	return count
+}
+
+// steadyAfter is how long a session must have lived for the waits to begin with
+// the shortest again, as in the real agent.
+const steadyAfter = 5 * time.Second
+
+func (a *light) run(ctx context.Context) {
+	for attempt := 0; ; attempt++ {
+		limit := min(api.DefaultReconnectMax, api.DefaultReconnectMin<<min(attempt, 10))
+		select {
+		case <-time.After(mathrand.N(limit)):
+		case <-ctx.Done():
+			return
+		}
+		began := time.Now()
+		// Why a session ended does not matter here: the agent comes back.
+		_ = a.session(ctx)
+		if time.Since(began) > steadyAfter {
+			attempt = -1
+		}
+	}
+}
+
+func (a *light) session(ctx context.Context) error {
+	dialled, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(dialled, a.crowd.url+api.SessionPath, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.CloseNow() }()
+	conn.SetReadLimit(api.MaxFrame)
+	welcome, err := a.shakeHands(dialled, conn)
+	if err != nil {
+		return err
+	}
+	if welcome.Quarantined {
+		return errors.New("quarantined")
+	}
+	a.crowd.mutex.Lock()
+	a.crowd.joined[a] = time.Now()
+	a.crowd.mutex.Unlock()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.read(ctx, conn) })
+	group.Go(func() error { return a.write(ctx, conn, welcome.Cursor, welcome.Intervals.Ping) })
+	return group.Wait()
+}
+
+func (a *light) shakeHands(ctx context.Context, conn *websocket.Conn) (*api.Welcome, error) {
+	challenge, err := receive[*api.Challenge](ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	a.mutex.Lock()
+	a.counter++
+	hello := api.Hello{
+		Version: api.Version, Host: a.host, AgentKey: a.key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize),
+		JournalID: a.journal, Counter: a.counter, LastSeq: uint64(len(a.records)), Acked: a.acked, PlanDigest: a.plan,
+		Unfinished: []job.ID{}, Clock: time.Now().UnixMilli(),
+		Facts: api.Facts{Hostname: "light", OS: "linux", Arch: "amd64", AgentVersion: "bench", ResticVersion: "0.19.1",
+			Allowed: []job.Kind{job.Backup, job.Snapshots, job.Unlock}},
+	}
+	a.mutex.Unlock()
+	_, _ = rand.Read(hello.AgentNonce) // never fails
+	hello.Proof = ed25519.Sign(a.key, api.AgentProof(*challenge, hello))
+	if err := send(ctx, conn, &hello); err != nil {
+		return nil, err
+	}
+	return receive[*api.Welcome](ctx, conn)
+}
+
+func (a *light) read(ctx context.Context, conn *websocket.Conn) error {
+	for {
+		body, err := receive[any](ctx, conn)
+		if err != nil {
+			return err
+		}
+		a.mutex.Lock()
+		switch body := body.(type) {
+		case *api.Ack:
+			a.acked = max(a.acked, body.Cursor)
+		case *api.Plan:
+			a.plan = body.Digest
+		}
+		a.mutex.Unlock()
+	}
+}
+
+func (a *light) write(ctx context.Context, conn *websocket.Conn, sent uint64, pingMs int64) error {
+	ping := time.NewTicker(time.Duration(pingMs) * time.Millisecond)
+	defer ping.Stop()
+	for {
+		a.mutex.Lock()
+		owed := a.records[min(sent, uint64(len(a.records))):]
+		a.mutex.Unlock()
+		if len(owed) > 0 {
+			if err := send(ctx, conn, &api.Records{JournalID: a.journal, Items: owed}); err != nil {
+				return err
+			}
+			sent = owed[len(owed)-1].Seq
+		}
+		select {
+		case <-ping.C:
+			if err := conn.Ping(ctx); err != nil {
+				return err
+			}
+		case <-a.appended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// finishBackup journals a backup that the agent ran by itself, from its
+// acceptance to its end.
+func (a *light) finishBackup(t testing.TB, group job.GroupID, repository job.RepositoryID) job.ID {
+	t.Helper()
+	now := time.Now()
+	id := job.NewID(now)
+	spec, err := json.Marshal(job.BackupSpec{Group: group, GroupName: "home", Repository: repository, ResticHost: "light", Includes: []string{"/home"}})
+	if err != nil {
+		t.Fatalf("encode a spec: %v", err)
+	}
+	bodies := []struct {
+		kind api.RecordKind
+		body any
+	}{
+		{api.RecordAccepted, api.Accepted{Kind: job.Backup, Origin: job.ByPerson, Spec: spec}},
+		{api.RecordStarted, api.Started{PID: 1}},
+		{api.RecordLog, api.Log{Lines: []job.LogLine{{At: now.UnixMilli(), Level: job.LogInfo, Text: "files: 1 new, 0 changed, 9999 unmodified"}}}},
+		{api.RecordEnded, api.Ended{State: job.Succeeded, ExitCode: new(int), Summary: &job.Summary{FilesNew: 1}}},
+	}
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	for _, b := range bodies {
+		record, err := api.NewRecord(b.kind, id, now.UnixMilli(), b.body)
+		if err != nil {
+			t.Fatalf("journal: %v", err)
+		}
+		record.Seq = uint64(len(a.records)) + 1
+		a.records = append(a.records, record)
+	}
+	select {
+	case a.appended <- struct{}{}:
+	default:
+	}
+	return id
+}
+
+func send(ctx context.Context, conn *websocket.Conn, body any) error {
+	frame, err := api.Encode(body)
+	if err != nil {
+		return err
+	}
+	return conn.Write(ctx, websocket.MessageText, frame)
+}
+
+// receive takes the next message, which has to be of this type.
+func receive[T any](ctx context.Context, conn *websocket.Conn) (T, error) {
+	var none T
+	_, frame, err := conn.Read(ctx)
+	if err != nil {
+		return none, err
+	}
+	body, err := api.Decode(frame, api.Down)
+	if err != nil {
+		return none, err
+	}
+	typed, ok := body.(T)
+	if !ok {
+		return none, fmt.Errorf("a %T came out of turn", body)
+	}
+	return typed, nil
+}

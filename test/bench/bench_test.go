@@ -1,0 +1,64 @@
+//go:build linux
+
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/test/rig"
+)
+
+var (
+	runs    = flag.Int("runs", 30, "how many backups are asked for to measure how soon restic starts")
+	pairs   = flag.Int("pairs", 6, "how many pairs of backups, through the agent and by bare restic")
+	cancels = flag.Int("cancels", 20, "how many backups are cancelled at a random moment")
+	agents  = flag.Int("agents", 2000, "how many light agents connect to the large server")
+	hosts   = flag.Int("hosts", 10_000, "how many hosts the large server has")
+	jobs    = flag.Int("jobs", 200_000, "how many jobs the large server has")
+)
+
+func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
+
+// BenchmarkDesign measures every figure of the design that exists by now, and
+// prints them as one table. No figure makes it fail.
+func BenchmarkDesign(b *testing.B) {
+	if *agents > *hosts {
+		b.Fatalf("%d agents need as many hosts, and there are %d", *agents, *hosts)
+	}
+	began := time.Now()
+	var table figures
+	defer func() {
+		fmt.Printf("\n\n%s\n", machine())
+		table.print(os.Stdout)
+		fmt.Printf("\nmeasured in %s\n\n", seconds(time.Since(began)))
+	}()
+	step := func(what string, measure func()) {
+		began := time.Now()
+		measure()
+		fmt.Fprintf(os.Stderr, "%s: %s\n", what, seconds(time.Since(began)))
+	}
+
+	var small *smallFleet
+	step("programs and a small fleet", func() {
+		programs := rig.Build(b)
+		table.sizes(b, programs)
+		small = startSmall(b, &table)
+	})
+	step("idle", func() { small.idle(b, &table) })
+	step("wrong logins", func() { small.wrongLogins(b, &table) })
+	step("run now", func() { small.runNow(b, &table) })
+	step("beside bare restic", func() { small.besideBareRestic(b, &table) })
+	step("cancels", func() { small.cancels(b, &table) })
+	step("restart", func() { small.restart(b, &table) })
+	small.end()
+
+	var large *largeFleet
+	step("a large fleet", func() { large = startLarge(b, &table) })
+	step("many agents", func() { large.connect(b, &table) })
+	step("pages", func() { large.pages(b, &table) })
+	step("restart with many agents", func() { large.restart(b, &table) })
+}
