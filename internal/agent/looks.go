@@ -111,7 +111,7 @@ func (a *Agent) lookSnapshots(ctx context.Context, spec job.Spec, came *api.Acce
 	defer cancel()
 	list, err := runner.Snapshots(ctx, restic.SnapshotsOptions{Call: restic.Call{Repository: repositoryOf(access)}})
 	if err != nil {
-		return nil, a.explainQuery(err, access, 0).ended
+		return nil, a.explainQuery(err, access, a.policy.FirstContact).ended
 	}
 	snapshots := make([]job.Snapshot, 0, len(list.Snapshots))
 	for _, snapshot := range list.Snapshots {
@@ -120,8 +120,9 @@ func (a *Agent) lookSnapshots(ctx context.Context, spec job.Spec, came *api.Acce
 	return snapshots, api.Ended{State: job.Succeeded, Summary: &job.Summary{Snapshots: len(snapshots)}}
 }
 
-// explainQuery says why a question to a repository has no answer.
-func (a *Agent) explainQuery(err error, access api.Access, lockWait time.Duration) outcome {
+// explainQuery says why a question to a repository, which was given the time
+// waited, has no answer.
+func (a *Agent) explainQuery(err error, access api.Access, waited time.Duration) outcome {
 	var exit *restic.ExitError
 	if !errors.As(err, &exit) {
 		if cause := causeOf(err); cause != "" {
@@ -129,7 +130,7 @@ func (a *Agent) explainQuery(err error, access api.Access, lockWait time.Duratio
 		}
 		return failed(explainStart(err))
 	}
-	s := scene{Repository: access.URL, LockWait: lockWait, FirstContact: a.policy.FirstContact, Now: a.options.Now(), Message: exit.Result.Message}
+	s := scene{Repository: access.URL, FirstContact: waited, Now: a.options.Now(), Message: exit.Result.Message}
 	if cause := causeOf(exit.Result.Cause); cause != "" && cause != job.CauseTimeout {
 		return outcome{ended: api.Ended{State: job.EndByCause(cause), Cause: cause, Error: "It was stopped before it had an answer."}}
 	}

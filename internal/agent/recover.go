@@ -160,7 +160,7 @@ func (r *recovery) ask() job.Proof {
 		return job.Absent
 	}
 	if err != nil {
-		r.tell(err.Error())
+		r.tell(a.explainQuery(err, access, a.patience.question).ended.Error)
 		return job.Unanswered
 	}
 	removed, err := a.removeOwnLocks(ctx, runner, call, r.own)

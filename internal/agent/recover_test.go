@@ -104,7 +104,7 @@ func TestAllKilledWhileTheRepositoryIsAway(t *testing.T) {
 	if hello := r.peer.hellos[len(r.peer.hellos)-1]; !slices.Contains(hello.Unfinished, id) {
 		t.Errorf("hello says nothing of the unfinished job: %v", hello.Unfinished)
 	}
-	testkit.WaitFor(t, 20*time.Second, "the log to say why", func() bool { return strings.Contains(r.peer.logOf(id), "can't be found out yet") })
+	testkit.WaitFor(t, 30*time.Second, "the log to say why", func() bool { return strings.Contains(r.peer.logOf(id), "could not be reached within 8 seconds") })
 	if kinds := r.peer.kindsOf(waiting); !slices.Equal(kinds, []api.RecordKind{api.RecordAccepted}) {
 		t.Errorf("the group went on: %v", kinds)
 	}

@@ -74,7 +74,7 @@ func (w logWriter) Write(text []byte) (int, error) {
 func hurry(a *Agent) {
 	a.patience.silence = 500 * time.Millisecond
 	a.patience.stopGrace = 10 * time.Second
-	a.patience.question = 20 * time.Second
+	a.patience.question = 8 * time.Second
 	a.patience.retryMin = 100 * time.Millisecond
 	a.patience.retryMax = 500 * time.Millisecond
 	if os.Getenv("RM_SLOW_TESTS") == "" {

@@ -76,5 +76,5 @@ func (a *Agent) lockUnread(ctx context.Context, runner restic.Runner, call resti
 			return outcome{ended: api.Ended{State: job.Succeeded, Summary: &job.Summary{Advice: "The lock was gone already."}}}
 		}
 	}
-	return a.explainQuery(err, access, 0)
+	return a.explainQuery(err, access, a.policy.FirstContact)
 }
