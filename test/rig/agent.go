@@ -39,6 +39,7 @@ type Agent struct {
 	programs Programs
 	policy   string // its file
 	user     *syscall.SysProcAttr
+	owner    testing.TB // as of the server
 }
 
 // NewAgent prepares a machine; Enrol and Start bring it to life.
@@ -46,7 +47,7 @@ func NewAgent(t testing.TB, s *Server, name string, options AgentOptions) *Agent
 	t.Helper()
 	dir := Dir(t)
 	a := &Agent{Name: name, StateDir: filepath.Join(dir, "agent"), FilesDir: filepath.Join(dir, "files"), LogPath: filepath.Join(dir, name+".log"),
-		server: s, programs: s.programs, policy: filepath.Join(dir, "policy.yaml")}
+		server: s, programs: s.programs, policy: filepath.Join(dir, "policy.yaml"), owner: t}
 	// A test may not leave restic behind, whatever it did to the agent.
 	t.Cleanup(func() {
 		for _, pid := range a.Children(t) {
@@ -116,10 +117,10 @@ func (a *Agent) Command(args ...string) *exec.Cmd {
 // Start starts the agent's process.
 func (a *Agent) Start(t testing.TB) {
 	t.Helper()
-	log := logFile(t, a.LogPath)
+	log := logFile(a.owner, a.LogPath)
 	command := a.Command("run")
 	command.Stdout, command.Stderr = log, log
-	a.Process = testkit.Start(t, command)
+	a.Process = testkit.Start(a.owner, command)
 }
 
 // Copy makes a second machine from this one's folders, as a cloned disk is.

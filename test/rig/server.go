@@ -41,6 +41,9 @@ type Server struct {
 	API            *API
 
 	programs Programs
+	// owner is the test that asked for the server: a subtest that starts it again
+	// does not take it along when it ends.
+	owner testing.TB
 }
 
 // StartServer starts a server with its first user and an API token.
@@ -49,7 +52,7 @@ func StartServer(t testing.TB, options ServerOptions) *Server {
 	dir := Dir(t)
 	listen := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
 	s := &Server{URL: "http://" + listen, Listen: listen, Dir: filepath.Join(dir, "data"), LogPath: filepath.Join(dir, "server.log"),
-		User: "admin", Password: "correct horse battery staple", programs: Build(t)}
+		User: "admin", Password: "correct horse battery staple", programs: Build(t), owner: t}
 	if options.Postgres {
 		s.Database = testkit.Postgres(t)
 	}
@@ -81,11 +84,11 @@ func (s *Server) Start(t testing.TB) {
 // Launch starts the server and does not wait for it.
 func (s *Server) Launch(t testing.TB) {
 	t.Helper()
-	log := logFile(t, s.LogPath)
+	log := logFile(s.owner, s.LogPath)
 	command := exec.Command(s.programs.Server, append([]string{"serve", "--listen", s.Listen}, s.location()...)...)
 	command.Env = s.environment()
 	command.Stdout, command.Stderr = log, log
-	s.Process = testkit.Start(t, command)
+	s.Process = testkit.Start(s.owner, command)
 }
 
 func (s *Server) location() []string { return []string{"--data-dir", s.Dir} }

@@ -17,6 +17,7 @@ type StorageBox struct {
 	RestServer *testkit.RunningRestServer
 
 	pidFile string
+	owner   testing.TB // as of the server
 }
 
 // StartStorageBox starts an append-only rest-server with private repositories
@@ -24,7 +25,7 @@ type StorageBox struct {
 func StartStorageBox(t testing.TB, s *Server) *StorageBox {
 	t.Helper()
 	dir := Dir(t)
-	box := &StorageBox{pidFile: filepath.Join(dir, "rest-server.pid")}
+	box := &StorageBox{owner: t, pidFile: filepath.Join(dir, "rest-server.pid")}
 	box.startRestServer(t, testkit.RestServerOptions{Dir: filepath.Join(dir, "data"), Users: map[string]string{}})
 	box.Agent = NewAgent(t, s, "storage-box", AgentOptions{Policy: fmt.Sprintf("storage:\n  path: %q\n  url: %q\n  pid_file: %q\n",
 		box.RestServer.Dir, box.RestServer.URL, box.pidFile)})
@@ -49,7 +50,7 @@ func (b *StorageBox) startRestServer(t testing.TB, options testkit.RestServerOpt
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		t.Fatalf("make rest-server's folder: %v", err)
 	}
-	b.RestServer = testkit.StartRestServer(t, options)
+	b.RestServer = testkit.StartRestServer(b.owner, options)
 	if err := os.WriteFile(b.pidFile, fmt.Appendln(nil, b.RestServer.Pid), 0o600); err != nil {
 		t.Fatalf("note rest-server's process: %v", err)
 	}
