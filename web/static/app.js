@@ -94,6 +94,9 @@
     source = null;
   }
 
+  // Sentences that tell an age grow old though nothing happens.
+  setInterval(() => { if (source) all("[data-live]").forEach(refresh); }, 60000);
+
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", open);

@@ -1,8 +1,6 @@
 package ui
 
 import (
-	"time"
-
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
@@ -38,7 +36,7 @@ func progressBar(progress *job.Progress) Bar {
 		bar.Note = phaseState(progress.Phase).Word
 		bar.Tone = ToneWait
 	} else if progress.RemainingSeconds > 0 {
-		bar.Note = "about " + durationText(time.Duration(progress.RemainingSeconds)*time.Second) + " left"
+		bar.Note = "about " + secondsText(progress.RemainingSeconds) + " left"
 	}
 	return bar
 }

@@ -63,6 +63,14 @@ func durationText(span time.Duration) string {
 	return fmt.Sprintf("%d d %d h", int(span.Hours())/24, int(span.Hours())%24)
 }
 
+// secondsText is a span that is known to the second only.
+func secondsText(seconds int64) string {
+	if seconds < 60 {
+		return strconv.FormatInt(seconds, 10) + " s"
+	}
+	return durationText(time.Duration(seconds) * time.Second)
+}
+
 // agoText is how long ago an instant was; app.js says the same afterwards.
 func agoText(now, at time.Time) string {
 	span := now.Sub(at)

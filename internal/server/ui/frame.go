@@ -79,7 +79,7 @@ func (u *UI) plainFrame(r *http.Request, title string, crumbs ...Crumb) Frame {
 		}
 		item := MenuItem{Label: route.Label, Path: menuPath(route), Icon: route.Icon}
 		item.Current = r.URL.Path == item.Path || item.Path != "/" && strings.HasPrefix(r.URL.Path, item.Path+"/") ||
-			item.Path == "/" && strings.HasPrefix(r.URL.Path, "/hosts")
+			item.Path == "/" && (strings.HasPrefix(r.URL.Path, "/hosts") || strings.HasPrefix(r.URL.Path, "/enrollments"))
 		frame.Menu = append(frame.Menu, item)
 	}
 	return frame

@@ -262,7 +262,7 @@ func (u *UI) joinSteps(r *http.Request, page *HostJoinPage) error {
 	}
 	page.Name = host.Name
 	joined = JoinStep{State: at(stepDone, token.UsedAt), Title: "The host has joined", Lines: []string{
-		host.Hostname + ", " + host.OS + " " + host.Arch + ", restic " + host.ResticVersion,
+		host.Hostname + ", " + host.OS + " " + host.Arch + ", " + resticText(host),
 		"key " + fingerprint(token.UsedKey)}}
 	if isStorage {
 		page.Ended = true
@@ -289,6 +289,14 @@ func (u *UI) joinSteps(r *http.Request, page *HostJoinPage) error {
 		page.Begin, page.Ended = "", true
 	}
 	return nil
+}
+
+// resticText says which restic a host has.
+func resticText(host fleet.Host) string {
+	if host.ResticVersion == "" {
+		return "no restic found there yet"
+	}
+	return "restic " + host.ResticVersion
 }
 
 // at is a state with its moment.

@@ -79,6 +79,17 @@ func (c GroupCard) WhyNot() string {
 	return ""
 }
 
+// shownIncludes is how many paths a card shows.
+const shownIncludes = 4
+
+// FirstIncludes are the paths that a card shows.
+func (c GroupCard) FirstIncludes() []string {
+	return c.Group.Includes[:min(len(c.Group.Includes), shownIncludes)]
+}
+
+// MoreIncludes is how many paths it does not show.
+func (c GroupCard) MoreIncludes() int { return max(len(c.Group.Includes)-shownIncludes, 0) }
+
 // RemoveForm asks for the typed name of what will be gone.
 type RemoveForm struct {
 	Name  string

@@ -45,7 +45,7 @@ func (p JobPage) Elapsed() string {
 	case !p.Job.FinishedAt.IsZero():
 		return durationText(p.Job.FinishedAt.Sub(p.Job.StartedAt))
 	case p.Progress != nil && p.Progress.ElapsedSeconds > 0:
-		return durationText(time.Duration(p.Progress.ElapsedSeconds) * time.Second)
+		return secondsText(p.Progress.ElapsedSeconds)
 	}
 	return ""
 }
@@ -63,7 +63,7 @@ func (p JobPage) Remaining() string {
 	if p.Progress == nil || p.Progress.RemainingSeconds <= 0 {
 		return ""
 	}
-	return durationText(time.Duration(p.Progress.RemainingSeconds) * time.Second)
+	return secondsText(p.Progress.RemainingSeconds)
 }
 
 // LockOffer is a lock in the way, and whether its removal is offered.
