@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/internal/job"
 )
 
 // Direction says who sends a message.
@@ -36,7 +40,7 @@ var Catalogue = []MessageInfo{
 	{"gone", Down, 1, "This host was removed; signed.", func() any { return new(Gone) }},
 	{"ack", Down, 1, "Records up to the cursor are durable.", func() any { return new(Ack) }},
 	{"records", Up, 1, "Journal records in order.", func() any { return new(Records) }},
-	{"progress", Up, 1, "Live state of a running job, overwritten by the next.", func() any { return newProgress() }},
+	{"progress", Up, 1, "Live state of a running job, overwritten by the next.", func() any { return new(job.Progress) }},
 	{"answer", Up, 1, "The result of a look.", func() any { return new(Answer) }},
 	{"unsupported", Both, 1, "A message of this type is not known here.", func() any { return new(Unsupported) }},
 }
@@ -96,17 +100,23 @@ func Decode(frame []byte, direction Direction) (any, error) {
 	}
 	name := env.Type
 	if len(name) > 64 {
-		name = name[:64]
+		name = strings.ToValidUTF8(name[:64], "")
 	}
 	return &Unsupported{Type: name}, fmt.Errorf("decode %q: %w", name, ErrUnsupported)
 }
 
+// nameOf finds the message that body is a pointer to.
 func nameOf(body any) (string, error) {
-	want := fmt.Sprintf("%T", body)
-	for _, info := range Catalogue {
-		if fmt.Sprintf("%T", info.make()) == want {
-			return info.Name, nil
-		}
+	if name, ok := names[reflect.TypeOf(body)]; ok {
+		return name, nil
 	}
-	return "", fmt.Errorf("encode %s: not in the catalogue", want)
+	return "", fmt.Errorf("encode %T: not in the catalogue", body)
 }
+
+var names = func() map[reflect.Type]string {
+	names := map[reflect.Type]string{}
+	for _, info := range Catalogue {
+		names[reflect.TypeOf(info.make())] = info.Name
+	}
+	return names
+}()

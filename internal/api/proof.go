@@ -6,10 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strings"
-
-	"github.com/restic-manager/restic-manager/internal/job"
 )
 
 // NonceSize is the length of every nonce, in bytes.
@@ -25,20 +22,25 @@ const (
 )
 
 // AgentProof is what an agent signs in its hello: both nonces, both keys, the
-// version and the rest of the hello.
+// versions and everything else that the hello says. A field that a later version
+// adds is bound from that version on, or older servers would refuse the proof.
 func AgentProof(c Challenge, h Hello) []byte {
-	return transcript(tagAgent, c.ServerNonce, h.AgentNonce, c.ServerKey, h.AgentKey,
-		number(uint64(c.Version)), number(uint64(h.Version)), []byte(h.Host), []byte(h.JournalID), number(h.Counter), number(h.LastSeq))
+	fields := [][]byte{c.ServerNonce, h.AgentNonce, c.ServerKey, h.AgentKey,
+		number(uint64(c.Version)), number(uint64(h.Version)), text(h.Host), text(h.JournalID),
+		number(h.Counter), number(h.LastSeq), number(h.Acked), text(h.PlanDigest), number(uint64(h.Clock)), number(uint64(len(h.Unfinished)))}
+	for _, id := range h.Unfinished {
+		fields = append(fields, text(id))
+	}
+	return transcript(tagAgent, append(fields, h.Facts.fields()...)...)
 }
 
-// ServerProof is what the server signs in its welcome.
+// ServerProof is what the server signs in its welcome: the handshake and
+// everything that the welcome says.
 func ServerProof(c Challenge, h Hello, w Welcome) []byte {
-	quarantined := uint64(0)
-	if w.Quarantined {
-		quarantined = 1
-	}
 	return transcript(tagServer, c.ServerNonce, h.AgentNonce, c.ServerKey, h.AgentKey,
-		number(uint64(c.Version)), number(uint64(h.Version)), []byte(h.Host), number(w.Cursor), number(quarantined), number(w.Counter))
+		number(uint64(c.Version)), number(uint64(h.Version)), text(h.Host),
+		number(w.Cursor), number(uint64(w.Clock)), yes(w.Quarantined), number(w.Counter),
+		number(uint64(w.Intervals.ReconnectMin)), number(uint64(w.Intervals.ReconnectMax)), number(uint64(w.Intervals.Ping)))
 }
 
 // GoneProof is what the server signs for a removed host: its nonce and key.
@@ -47,7 +49,7 @@ func GoneProof(nonce, agentKey []byte) []byte { return transcript(tagGone, nonce
 // EnrolProof is what an agent signs when it asks to join.
 func EnrolProof(r EnrolRequest, serverKey []byte) []byte {
 	secret := sha256.Sum256([]byte(r.Secret))
-	return transcript(tagEnrol, r.Nonce, r.AgentKey, serverKey, secret[:])
+	return transcript(tagEnrol, append([][]byte{r.Nonce, r.AgentKey, serverKey, secret[:]}, r.Facts.fields()...)...)
 }
 
 // IdentityProof is what the server signs to show that it holds its key.
@@ -69,7 +71,32 @@ func transcript(tag string, fields ...[]byte) []byte {
 	return out
 }
 
+// fields are the facts as a proof binds them. Lists have their length in front,
+// and what is not there differs from what is zero.
+func (f *Facts) fields() [][]byte {
+	fields := [][]byte{text(f.Hostname), text(f.OS), text(f.Arch), text(f.AgentVersion), text(f.ResticVersion), number(uint64(len(f.Allowed)))}
+	for _, kind := range f.Allowed {
+		fields = append(fields, text(kind))
+	}
+	fields = append(fields, yes(f.Storage != nil))
+	if f.Storage != nil {
+		fields = append(fields, text(f.Storage.URL), number(uint64(f.Storage.BytesFree)), number(uint64(f.Storage.BytesTotal)))
+	}
+	return fields
+}
+
 func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func yes(value bool) []byte {
+	if value {
+		return []byte{1}
+	}
+	return []byte{0}
+}
+
+// text is a string as it arrives through JSON, where each byte that is not UTF-8
+// becomes U+FFFD; a host with an odd name must be able to prove itself.
+func text[T ~string](value T) []byte { return []byte(string([]rune(string(value)))) }
 
 // Fingerprint is the SHA-256 of a public key, as people compare it.
 func Fingerprint(key []byte) string {
@@ -99,11 +126,9 @@ func ParseToken(text string) (Token, error) {
 	}
 	sum, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || len(sum) != sha256.Size {
-		return Token{}, fmt.Errorf("read token: the server's fingerprint in it is damaged; copy it again from the page that made it")
+		return Token{}, errors.New("read token: the server's fingerprint in it is damaged; copy it again from the page that made it")
 	}
 	token := Token{Secret: parts[2]}
 	copy(token.Fingerprint[:], sum)
 	return token, nil
 }
-
-func newProgress() *job.Progress { return new(job.Progress) }

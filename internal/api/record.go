@@ -109,15 +109,24 @@ type Gap struct {
 	Reason string `json:"reason"`
 }
 
-var recordBodies = map[RecordKind]func() any{
-	RecordAccepted: func() any { return new(Accepted) },
-	RecordStarted:  func() any { return new(Started) },
-	RecordLog:      func() any { return new(Log) },
-	RecordEnded:    func() any { return new(Ended) },
-	RecordSnapshot: func() any { return new(SnapshotMade) },
-	RecordReport:   func() any { return new(Report) },
-	RecordGap:      func() any { return new(Gap) },
-	RecordCancel:   func() any { return new(CancelAsked) },
+// RecordInfo describes one kind of journal record.
+type RecordInfo struct {
+	Kind     RecordKind
+	Since    int
+	Sentence string
+	make     func() any
+}
+
+// RecordCatalogue is the one list of journal records.
+var RecordCatalogue = []RecordInfo{
+	{RecordAccepted, 1, "The job is on the agent's disk and will be seen through.", func() any { return new(Accepted) }},
+	{RecordStarted, 1, "The work of a job began.", func() any { return new(Started) }},
+	{RecordLog, 1, "Lines of a job's log, in order.", func() any { return new(Log) }},
+	{RecordEnded, 1, "How a job ended; its log is complete before.", func() any { return new(Ended) }},
+	{RecordSnapshot, 1, "A snapshot that a job made.", func() any { return new(SnapshotMade) }},
+	{RecordReport, 1, "A fact about the host that no job yields.", func() any { return new(Report) }},
+	{RecordGap, 1, "Records that were lost before they could be sent.", func() any { return new(Gap) }},
+	{RecordCancel, 1, "An accepted job was asked to end.", func() any { return new(CancelAsked) }},
 }
 
 // NewRecord encodes body for a journal; the journal sets the sequence.
@@ -134,13 +143,18 @@ func NewRecord(kind RecordKind, id job.ID, at int64, body any) (Record, error) {
 
 // Decode returns a pointer to the typed body of r. Unknown kinds are refused.
 func (r Record) Decode() (any, error) {
-	make, ok := recordBodies[r.Kind]
-	if !ok {
-		return nil, fmt.Errorf("decode record %d: kind %q is not known", r.Seq, r.Kind)
+	for _, info := range RecordCatalogue {
+		if info.Kind != r.Kind {
+			continue
+		}
+		if len(r.Body) > MaxRecordBody {
+			return nil, fmt.Errorf("decode %s record %d: %d bytes are more than %d", r.Kind, r.Seq, len(r.Body), MaxRecordBody)
+		}
+		body := info.make()
+		if err := json.Unmarshal(r.Body, body); err != nil {
+			return nil, fmt.Errorf("decode %s record %d: %w", r.Kind, r.Seq, err)
+		}
+		return body, nil
 	}
-	body := make()
-	if err := json.Unmarshal(r.Body, body); err != nil {
-		return nil, fmt.Errorf("decode %s record %d: %w", r.Kind, r.Seq, err)
-	}
-	return body, nil
+	return nil, fmt.Errorf("decode record %d: kind %.40q is not known", r.Seq, r.Kind)
 }
