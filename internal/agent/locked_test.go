@@ -144,7 +144,11 @@ func TestCancelsAtRandomMoments(t *testing.T) {
 	r.enrol()
 	r.start()
 	r.writeRandom("source/big", 4<<20)
-	for range 10 {
+	count := 10
+	if os.Getenv("RM_SLOW_TESTS") != "" {
+		count = 100
+	}
+	for range count {
 		spec := r.backupSpec()
 		spec.LimitUploadKiB = 1024
 		id := r.peer.ask(job.Backup, spec, &r.access)

@@ -244,6 +244,7 @@ func stopped(ended *api.Ended, e evidence) {
 	cause := causeOf(result.Cause)
 	if errors.Is(result.Cause, restic.ErrNoContact) {
 		ended.State, ended.Cause = job.Failed, cause
+		e.Message = lastRetry(result) // its last word is only that it was stopped
 		what := troubleUnreachable
 		if found := troubleOf(result); found == troubleRefused || found == troubleCertificate {
 			what = found
@@ -272,6 +273,16 @@ func stopped(ended *api.Ended, e evidence) {
 		ended.Error += " restic did not stop when it was asked and had to be killed."
 	}
 	ended.Summary.Advice = "Run it again when it suits."
+}
+
+// lastRetry is what kept restic from reaching its repository, in its own words.
+func lastRetry(result restic.Result) string {
+	for _, notice := range slices.Backward(result.Notices) {
+		if notice.Kind == restic.NoticeRetrying {
+			return notice.Text
+		}
+	}
+	return ""
 }
 
 // interrupted judges exit 130 without a wish of this agent.
