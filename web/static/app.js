@@ -43,7 +43,9 @@
     const done = () => setTimeout(() => {
       const again = pending.get(element) === "again";
       pending.delete(element);
-      if (again && element.isConnected) refresh(element);
+      // The answer may have put another element in this one's place.
+      const now = element.isConnected ? element : document.getElementById(element.id);
+      if (again && now) refresh(now);
     }, pause);
     element.addEventListener("htmx:finally:request", done, { once: true });
     htmx.trigger(element, "live");
