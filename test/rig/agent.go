@@ -173,3 +173,13 @@ func (a *Agent) WriteFiles(t testing.TB, dir string, count, size int) string {
 	}
 	return root
 }
+
+// Log gives what the agent's process has logged so far, over all its starts.
+func (a *Agent) Log(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(a.LogPath)
+	if err != nil {
+		t.Fatalf("read the log of %s: %v", a.Name, err)
+	}
+	return string(text)
+}
