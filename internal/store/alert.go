@@ -61,6 +61,19 @@ func wrapAlert(err error) error {
 	return nil
 }
 
+// DropAlerts removes alerts that were closed before the given time.
+func (t *Tx) DropAlerts(ctx context.Context, before time.Time) error {
+	return wrapAlert(t.exec(ctx, "DELETE FROM alerts WHERE closed_at > 0 AND closed_at < $1", millis(before)))
+}
+
+// CountRejected counts the records of a host that could not be applied.
+func (r reader) CountRejected(ctx context.Context, host job.HostID) (n int, err error) {
+	if err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM rejected_records WHERE host_id = $1", host).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count rejected records: %w", err)
+	}
+	return n, nil
+}
+
 // RejectRecord keeps a record that could not be applied.
 func (t *Tx) RejectRecord(ctx context.Context, host job.HostID, journal string, seq uint64, kind, body, reason string, now time.Time) error {
 	err := t.exec(ctx, `INSERT INTO rejected_records (host_id, journal_id, seq, kind, body, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7)

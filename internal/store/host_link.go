@@ -87,15 +87,11 @@ func (t *Tx) SeenHosts(ctx context.Context, node string, now time.Time) error {
 // DeadSessions clears the sessions of nodes whose lease has ended and returns
 // the hosts.
 func (t *Tx) DeadSessions(ctx context.Context, now time.Time) ([]job.HostID, error) {
-	ids, err := collect(ctx, t.q, func(row scanner) (id job.HostID, err error) { return id, row.Scan(&id) },
-		"SELECT id FROM hosts WHERE session_node <> '' AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.name = 'node:' || session_node AND l.until > $1)", millis(now))
+	// One statement: a host that another node has taken over meanwhile stays there.
+	ids, err := collect(ctx, t.q, func(row scanner) (id job.HostID, err error) { return id, row.Scan(&id) }, `UPDATE hosts SET session_node = '' WHERE session_node <> ''
+		AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.name = 'node:' || session_node AND l.until > $1) RETURNING id`, millis(now))
 	if err != nil {
-		return nil, fmt.Errorf("find dead sessions: %w", err)
-	}
-	for _, id := range ids {
-		if err := t.exec(ctx, "UPDATE hosts SET session_node = '' WHERE id = $1", id); err != nil {
-			return nil, fmt.Errorf("clear dead session: %w", err)
-		}
+		return nil, fmt.Errorf("clear dead sessions: %w", err)
 	}
 	return ids, nil
 }

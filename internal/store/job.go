@@ -108,8 +108,8 @@ func (r reader) PendingRun(ctx context.Context, schedule job.ScheduleID, group j
 func (t *Tx) InsertJob(ctx context.Context, j fleet.Job) error {
 	err := t.exec(ctx, `INSERT INTO jobs (id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, spec, created_at, sent_at,
 		accepted_at, started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted)
-		VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, '', $9, $10, 0, 0, 0, 0, 0, NULL, '', '', '', 0, 0, 0)`,
-		j.ID, j.Host, j.Kind, j.State, j.Origin, j.AskedBy, j.Group, j.Repository, plain(string(j.Spec)), millis(j.CreatedAt))
+		VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, '', $9, $10, $11, $12, 0, 0, 0, NULL, '', '', '', 0, 0, 0)`,
+		j.ID, j.Host, j.Kind, j.State, j.Origin, j.AskedBy, j.Group, j.Repository, plain(string(j.Spec)), millis(j.CreatedAt), millis(j.SentAt), millis(j.AcceptedAt))
 	if t.engine.uniqueViolation(err) {
 		return fleet.Conflict("A backup of this source group is waiting already.")
 	}
@@ -185,23 +185,41 @@ func (t *Tx) EndJob(ctx context.Context, id job.ID, e End) error {
 }
 
 // NoteBackup keeps the last result of a group and its host on their rows, when
-// it is newer than what they hold.
+// it is newer than what they hold or is about the same job: then it corrects a
+// guess.
 func (t *Tx) NoteBackup(ctx context.Context, j fleet.Job) error {
-	good := int64(0)
-	if j.State == job.Succeeded || j.State == job.Warning {
-		good = millis(j.FinishedAt)
-	}
-	if err := t.exec(ctx, `UPDATE hosts SET last_job_id = $1, last_backup_state = $2, last_ended_at = $3, last_error = $4,
-		last_backup_at = CASE WHEN $5 > last_backup_at THEN $5 ELSE last_backup_at END WHERE id = $6 AND last_ended_at <= $3`,
-		j.ID, j.State, millis(j.FinishedAt), plain(j.Error), good, j.Host); err != nil {
-		return fmt.Errorf("note backup on host: %w", err)
-	}
-	if err := t.exec(ctx, `UPDATE source_groups SET last_job_id = $1, last_state = $2, last_ended_at = $3, last_error = $4,
-		last_backup_at = CASE WHEN $5 > last_backup_at THEN $5 ELSE last_backup_at END WHERE id = $6 AND last_ended_at <= $3`,
-		j.ID, j.State, millis(j.FinishedAt), plain(j.Error), good, j.Group); err != nil {
-		return fmt.Errorf("note backup on source group: %w", err)
+	for _, row := range []struct{ table, state, id string }{{"hosts", "last_backup_state", string(j.Host)}, {"source_groups", "last_state", string(j.Group)}} {
+		if err := t.exec(ctx, "UPDATE "+row.table+" SET last_job_id = $1, "+row.state+` = $2, last_ended_at = $3, last_error = $4
+			WHERE id = $5 AND (last_ended_at <= $3 OR last_job_id = $1)`, j.ID, j.State, millis(j.FinishedAt), plain(j.Error), row.id); err != nil {
+			return fmt.Errorf("note backup in %s: %w", row.table, err)
+		}
+		if j.State != job.Succeeded && j.State != job.Warning {
+			continue
+		}
+		if err := t.exec(ctx, "UPDATE "+row.table+" SET last_backup_at = $1 WHERE id = $2 AND last_backup_at < $1", millis(j.FinishedAt), row.id); err != nil {
+			return fmt.Errorf("note backup in %s: %w", row.table, err)
+		}
 	}
 	return nil
+}
+
+// CountOfAccount counts the jobs of a host that only its agent knew of, as far
+// as limit.
+func (r reader) CountOfAccount(ctx context.Context, host job.HostID, limit int) (n int, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE host_id = $1 AND origin = $2 LIMIT $3) AS some", host, job.ByAccount, limit).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count jobs of an agent's account: %w", err)
+	}
+	return n, nil
+}
+
+// CountRecent counts the jobs of one kind that a repository had since.
+func (r reader) CountRecent(ctx context.Context, repository job.RepositoryID, kind job.Kind, since time.Time) (n int, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE repository_id = $1 AND kind = $2 AND created_at >= $3", repository, kind, millis(since)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count recent jobs: %w", err)
+	}
+	return n, nil
 }
 
 // AskCancel notes that a job should end; false means it has ended or was asked

@@ -53,6 +53,17 @@ func (r reader) Repositories(ctx context.Context, f RepositoryFilter) ([]fleet.R
 	return items, next, nil
 }
 
+// UnsettledRepositories lists those of living storage agents that are not yet
+// what they should be: not ready, or still with the user of a removed host.
+func (r reader) UnsettledRepositories(ctx context.Context, limit int) ([]fleet.Repository, error) {
+	items, err := collect(ctx, r.q, scanRepository, "SELECT "+repositoryColumns+` FROM repositories r JOIN hosts h ON h.id = r.host_id JOIN hosts s ON s.id = r.storage_id
+		WHERE s.removed_at = 0 AND (h.removed_at = 0 AND r.ready_at = 0 OR h.removed_at > 0 AND r.provisioned_at > 0) ORDER BY r.id LIMIT $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list unsettled repositories: %w", err)
+	}
+	return items, nil
+}
+
 // Repository returns one repository.
 func (r reader) Repository(ctx context.Context, id job.RepositoryID) (fleet.Repository, error) {
 	repository, err := scanRepository(r.q.QueryRowContext(ctx, "SELECT "+repositoryColumns+" FROM repositories r WHERE r.id = $1", id))
@@ -84,7 +95,8 @@ func (t *Tx) InsertRepository(ctx context.Context, r fleet.Repository, sealed []
 	return nil
 }
 
-// ProvisionedRepository notes that the repository's user exists.
+// ProvisionedRepository notes since when the repository's user exists; the zero
+// time is "not any more".
 func (t *Tx) ProvisionedRepository(ctx context.Context, id job.RepositoryID, now time.Time) error {
 	return t.touchRepository(ctx, "provisioned_at", id, now)
 }

@@ -28,7 +28,7 @@ func TestStore(t *testing.T) {
 				"hosts": testHosts, "jobs": testJobs, "pending": testPending, "logs": testLogs, "snapshots": testSnapshots,
 				"alerts": testAlerts, "leases": testLeases, "link": testLink, "concurrent writers": testConcurrentWriters,
 				"a failed change leaves the others alone": testFailedChange, "odd text": testOddText, "enrolment": testEnrollment,
-				"cursors": testCursors, "groups": testGroups,
+				"cursors": testCursors, "groups": testGroups, "holding a host": testHoldHost, "unsettled repositories": testUnsettled,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, open(t, engine)) })
 			}
@@ -534,7 +534,7 @@ func testGroups(t *testing.T, s *store.Store) {
 		state job.State
 		at    time.Time
 	}{{job.Succeeded, start}, {job.Failed, start.Add(time.Hour)}, {job.Succeeded, start.Add(-time.Hour)}} {
-		j.State, j.FinishedAt, j.Error = end.state, end.at, fmt.Sprint(i)
+		j.ID, j.State, j.FinishedAt, j.Error = job.NewID(start), end.state, end.at, fmt.Sprint(i)
 		write(t, s, func(tx *store.Tx) error { return tx.NoteBackup(ctx, j) })
 	}
 	got, err := s.Group(ctx, g.ID)
@@ -544,5 +544,16 @@ func testGroups(t *testing.T, s *store.Store) {
 	host, err := s.Host(ctx, h.ID)
 	if err != nil || host.LastBackupState != job.Failed || !host.LastBackupAt.Equal(start) {
 		t.Errorf("Host = %+v, %v", host, err)
+	}
+	// The end of a job that was guessed is corrected, though the true one is earlier.
+	for _, end := range []struct {
+		state job.State
+		at    time.Time
+	}{{job.Lost, start.Add(3 * time.Hour)}, {job.Succeeded, start.Add(2 * time.Hour)}} {
+		j.State, j.FinishedAt = end.state, end.at
+		write(t, s, func(tx *store.Tx) error { return tx.NoteBackup(ctx, j) })
+	}
+	if host, err = s.Host(ctx, h.ID); err != nil || host.LastBackupState != job.Succeeded || !host.LastBackupAt.Equal(start.Add(2*time.Hour)) || !host.LastEndedAt.Equal(host.LastBackupAt) {
+		t.Errorf("corrected Host = %+v, %v", host, err)
 	}
 }
