@@ -31,9 +31,9 @@ func (a *Agent) takeJob(ctx context.Context, s *session, asked *api.Job) error {
 		return nil // the server repeats it in the next session
 	}
 	if err := a.append(api.RecordAccepted, asked.ID, api.Accepted{Kind: asked.Kind, Origin: asked.Origin, Spec: asked.Spec}); err != nil {
-		// Not written down is not accepted; the server repeats it.
-		a.log.Error("job not accepted", "job", asked.ID, "error", err)
-		return nil
+		// Not written down is not accepted. The session ends over it, and the
+		// server repeats the job in the next one.
+		return fmt.Errorf("job %s not accepted: %w", asked.ID, err)
 	}
 	a.log.Info("job accepted", "job", asked.ID, "kind", asked.Kind)
 	a.tasks.add(t)

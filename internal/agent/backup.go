@@ -89,10 +89,10 @@ func (r *backupRun) findings() []job.Finding {
 	return r.looked.findings
 }
 
-func (r *backupRun) started(process restic.Process) {
+func (r *backupRun) started(process restic.Process, argv []string) {
 	r.process = process
 	r.awaitLook(startPatience)
-	r.agent.began(r.task, process, r.findings())
+	r.agent.began(r.task, process, argv, r.findings())
 	r.agent.live.set(r.task.id, func(*job.Progress) {})
 }
 

@@ -35,7 +35,7 @@ func (a *Agent) initRepository(t *task) outcome {
 	}
 	defer func() { _ = root.Close() }()
 	place := place{root: root, path: a.policy.Storage.Path, user: spec.User}
-	a.began(t, restic.Process{}, nil)
+	a.began(t, restic.Process{}, nil, nil)
 	switch state, err := place.look(); {
 	case err != nil:
 		return failed("The folder of "+spec.User+" can't be used"+colon(err.Error())+".", "Look at it on the storage box.")

@@ -54,7 +54,7 @@ func TestLockedRepository(t *testing.T) {
 	}
 
 	unlock := func() api.Ended {
-		return r.peer.awaitEnded(r.peer.ask(job.Unlock, &job.UnlockSpec{Repository: r.access.Repository, LockID: lock, ResticHost: resticHost}, &r.access))
+		return r.peer.awaitEnded(r.peer.ask(job.Unlock, &job.UnlockSpec{Repository: r.access.Repository, LockID: lock}, &r.access))
 	}
 	if alive := unlock(); alive.State != job.Failed || !strings.Contains(alive.Error, "is alive") || len(r.lockFiles()) != 1 {
 		t.Errorf("unlock of a live lock = %+v", alive)

@@ -81,8 +81,8 @@ func (a *Agent) finish(t *task, o outcome) {
 
 // began journals that a process is at work for a job. It is not waited for: a
 // crash before it is durable is what recovery is for.
-func (a *Agent) began(t *task, process restic.Process, findings []job.Finding) {
-	body := api.Started{PID: process.PID, Findings: fitFindings(findings)}
+func (a *Agent) began(t *task, process restic.Process, argv []string, findings []job.Finding) {
+	body := api.Started{PID: process.PID, Command: fitCommand(argv), Findings: fitFindings(findings)}
 	if !process.Started.IsZero() {
 		body.ProcessStart = process.Started.UnixMilli()
 	}
@@ -133,6 +133,20 @@ func fitSummary(summary *job.Summary) *job.Summary {
 	fitted.Findings = fitFindings(summary.Findings)
 	fitted.FindingsOmitted += len(summary.Findings) - len(fitted.Findings)
 	return &fitted
+}
+
+// maxCommand bounds an argument vector, in bytes: many exclusions make it long.
+const maxCommand = 16 << 10
+
+// fitCommand cuts an argument vector to what a person can read.
+func fitCommand(argv []string) []string {
+	size := 0
+	for i, arg := range argv {
+		if size += len(arg); size > maxCommand {
+			return append(argv[:i:i], fmt.Sprintf("… and %d more", len(argv)-i))
+		}
+	}
+	return argv
 }
 
 // fitSnapshot cuts the paths of a snapshot to what a record holds.

@@ -32,7 +32,7 @@ func (a *Agent) provision(t *task) outcome {
 	}
 	a.users.Lock()
 	defer a.users.Unlock()
-	a.began(t, restic.Process{}, nil)
+	a.began(t, restic.Process{}, nil, nil)
 	secret := crypto.NewSecret(24)
 	hash, err := bcrypt.GenerateFromPassword([]byte(secret), bcrypt.MinCost)
 	if err != nil {

@@ -69,7 +69,13 @@ func (a *Agent) inspect(spec *job.BackupSpec) <-chan inspection {
 	}
 	// The goroutine ends with the look; one that hangs on a dead mount can't be
 	// ended by anyone and is left.
-	go func() { answer <- inspectSources(spec.Includes, memory) }()
+	go func() {
+		looked := inspectSources(spec.Includes, memory)
+		if spec.OneFileSystem {
+			looked.findings = append(looked.findings, skippedMounts(spec.Includes, spec.Excludes)...)
+		}
+		answer <- looked
+	}()
 	return answer
 }
 

@@ -27,7 +27,7 @@ func (a *Agent) unlock(t *task) outcome {
 	if err != nil {
 		return failed("This machine does not tell its name, so nothing can be proved about the lock.", "")
 	}
-	a.began(t, restic.Process{}, nil)
+	a.began(t, restic.Process{}, nil, nil)
 	ctx, cancel := context.WithTimeout(t.ctx, a.policy.FirstContact)
 	defer cancel()
 	call := restic.Call{Repository: repositoryOf(access), JobID: string(t.id)}

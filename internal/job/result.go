@@ -37,6 +37,7 @@ const (
 	SourceSymlink    FindingKind = "source_symlink"
 	SourceEmpty      FindingKind = "source_empty"
 	SourceMoved      FindingKind = "source_other_device"
+	MountSkipped     FindingKind = "mount_skipped"
 	FileUnreadable   FindingKind = "file_unreadable"
 	NothingSaved     FindingKind = "nothing_saved"
 	LiveFilesUsed    FindingKind = "vss_fallback"

@@ -55,8 +55,6 @@ type SnapshotsSpec struct {
 type UnlockSpec struct {
 	Repository RepositoryID `json:"repository_id"`
 	LockID     string       `json:"lock_id"` // 64 hexadecimal digits
-	// ResticHost is the host name under which the repository knows this host.
-	ResticHost string `json:"restic_host"`
 }
 
 // ProvisionSpec orders one rest-server user to exist, or to be gone.

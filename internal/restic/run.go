@@ -41,7 +41,7 @@ func (r Runner) run(ctx context.Context, call Call, command string, args []strin
 	}
 	streams.closeWriters()
 	if call.Hooks.Started != nil {
-		call.Hooks.Started(child.Process)
+		call.Hooks.Started(child.Process, process.Args)
 	}
 
 	var stdoutErr, stderrErr error

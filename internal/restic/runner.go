@@ -56,8 +56,9 @@ type Call struct {
 // Hooks are how a caller watches one process. Started, Line, Notice and Progress are never called at the
 // same time; one that blocks stops restic's output and, soon, restic. Any of them may be nil.
 type Hooks struct {
-	// Started gets the process right after its start, before any other hook.
-	Started func(Process)
+	// Started gets the process and its argument vector, which holds no secret,
+	// right after its start, before any other hook.
+	Started func(process Process, argv []string)
 	// Line gets each line for the log of the job.
 	Line func(Line)
 	// Notice gets each plain line of stderr in its typed form, after Line.

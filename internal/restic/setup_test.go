@@ -221,7 +221,7 @@ type collector struct {
 func (c *collector) hooks() restic.Hooks {
 	c.started = make(chan restic.Process, 4) // as many runs as a test makes with one collector
 	return restic.Hooks{
-		Started:  func(process restic.Process) { c.started <- process },
+		Started:  func(process restic.Process, _ []string) { c.started <- process },
 		Line:     func(line restic.Line) { c.mutex.Lock(); c.lines = append(c.lines, line); c.mutex.Unlock() },
 		Notice:   func(notice restic.Notice) { c.mutex.Lock(); c.notices = append(c.notices, notice); c.mutex.Unlock() },
 		Progress: func(state restic.Progress) { c.mutex.Lock(); c.progress = append(c.progress, state); c.mutex.Unlock() },

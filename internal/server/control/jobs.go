@@ -137,7 +137,7 @@ func (c *Control) spec(ctx context.Context, tx *store.Tx, host fleet.Host, n New
 	case job.Snapshots:
 		spec = &job.SnapshotsSpec{Repository: repository.ID}
 	case job.Unlock:
-		spec = &job.UnlockSpec{Repository: repository.ID, LockID: n.LockID, ResticHost: host.ResticHost}
+		spec = &job.UnlockSpec{Repository: repository.ID, LockID: n.LockID}
 	default:
 		return nil, fmt.Errorf("make spec: kind %q has none", n.Kind)
 	}

@@ -113,6 +113,7 @@ var findingWords = []struct {
 	{job.SourceSymlink, "Source is a symbolic link; only the link was saved"},
 	{job.SourceEmpty, "Source is empty; is it a mount that is away?"},
 	{job.SourceMoved, "Source is on another device than before"},
+	{job.MountSkipped, "A file system of its own; left out by “one file system”"},
 	{job.FileUnreadable, "Could not be read"},
 	{job.NothingSaved, "Nothing was saved"},
 	{job.LiveFilesUsed, "Saved from live files, without a shadow copy"},
