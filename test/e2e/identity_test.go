@@ -27,6 +27,7 @@ func TestIdentity(t *testing.T) {
 	f := startFleet(t, rig.AgentOptions{})
 	t.Run("another key", func(t *testing.T) { f.anotherKey(t) })
 	t.Run("copied state folder", func(t *testing.T) { f.copied(t) })
+	t.Run("older state folder", func(t *testing.T) { f.older(t) })
 }
 
 // anotherKey says hello with the host's id and a key of its own.
@@ -158,6 +159,44 @@ func (f fleet) copied(t *testing.T) {
 	wantSays(t, alerts[0].Sentence, "a copy of "+f.host.Name)
 }
 
+// older puts a machine back to an image of yesterday.
+func (f fleet) older(t *testing.T) {
+	group := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "image", Includes: []string{f.host.WriteFiles(t, "image", 20, 100)}})
+	f.host.Stop()
+	image := filepath.Join(rig.Dir(t), "image")
+	copyFolder(t, f.host.StateDir, image)
+	f.host.Start(t)
+	f.host.WaitOnline(t)
+	before := f.API.WaitJob(t, f.API.BackUp(t, f.host.HostID, group.ID).ID, job.Succeeded)
+	f.host.Stop()
+	if err := os.RemoveAll(f.host.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	copyFolder(t, image, f.host.StateDir)
+	f.host.Start(t)
+
+	f.waitHeld(t, 1)
+	f.API.Do(t, http.StatusNoContent, http.MethodPost, "/hosts/"+string(f.host.HostID)+"/sessions/"+f.API.Sessions(t, f.host.HostID)[0].ID+"/keep", nil, nil)
+	f.host.WaitOnline(t)
+	f.API.WaitJob(t, f.API.BackUp(t, f.host.HostID, group.ID).ID, job.Succeeded)
+	f.wantSnapshots(t, f.Access(t, f.host.HostID), group, 2)
+	if now := f.API.Job(t, before.ID); now.State != job.Succeeded || now.Summary == nil || now.Summary.SnapshotID != before.Summary.SnapshotID {
+		t.Errorf("the job that the image does not know is %s with %+v", now.State, now.Summary)
+	}
+	for _, alert := range f.API.Alerts(t, f.host.HostID) {
+		if alert.Kind != "clone" {
+			t.Errorf("nothing was lost, but there is the alert %+v", alert)
+		}
+	}
+}
+
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	if output, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v\n%s", from, err, output)
+	}
+}
+
 // waitHeld waits until the host has so many sessions, all of them held.
 func (f fleet) waitHeld(t *testing.T, count int) {
 	t.Helper()
@@ -173,9 +212,7 @@ func TestRemovedHost(t *testing.T) {
 	f := startFleet(t, rig.AgentOptions{})
 	access := f.Access(t, f.host.HostID)
 	kept := filepath.Join(rig.Dir(t), "kept")
-	if output, err := exec.Command("cp", "-a", f.host.StateDir, kept).CombinedOutput(); err != nil {
-		t.Fatalf("copy the state: %v\n%s", err, output)
-	}
+	copyFolder(t, f.host.StateDir, kept)
 	if status := restServerSays(t, access); status != http.StatusOK {
 		t.Fatalf("rest-server answers %d to the host's user, want 200", status)
 	}

@@ -27,6 +27,8 @@ func TestTroubles(t *testing.T) {
 	t.Run("wrong password", func(t *testing.T) { f.wrongPassword(t) })
 	t.Run("unreachable", func(t *testing.T) { f.unreachable(t) })
 	t.Run("locked", func(t *testing.T) { f.locked(t) })
+	t.Run("a long log over a killed server", func(t *testing.T) { f.logOverRestart(t) })
+	t.Run("cancelled while the server was killed", func(t *testing.T) { f.cancelOverRestart(t) })
 }
 
 func (f fleet) sourceTroubles(t *testing.T) {
@@ -179,4 +181,60 @@ func (f fleet) unlock(t *testing.T, lock string, want job.State) (ended rig.Job)
 	f.API.Do(t, http.StatusAccepted, http.MethodPost, "/hosts/"+string(f.host.HostID)+"/jobs",
 		map[string]any{"kind": job.Unlock, "lock_id": lock}, &ended)
 	return f.API.WaitJob(t, ended.ID, want)
+}
+
+// logOverRestart wants each of many lines once in the log of a job during which
+// the server was killed.
+func (f fleet) logOverRestart(t *testing.T) {
+	const lines = 400
+	root := f.host.WriteFiles(t, "many-locked", lines, 16<<10)
+	entries, err := filepath.Glob(filepath.Join(root, "*", "*"))
+	if err != nil || len(entries) != lines {
+		t.Fatalf("%d files: %v", len(entries), err)
+	}
+	for i, path := range entries {
+		if i%2 == 0 {
+			if err := os.Chmod(path, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	group := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "many-locked", Includes: []string{root}, LimitUploadKiB: 1 << 10})
+	created := f.API.BackUp(t, f.host.HostID, group.ID)
+	wait(t, "the log to begin", func() bool { return f.API.Job(t, created.ID).LogLines > 0 })
+	f.Kill()
+	f.Start(t)
+	ended := f.API.WaitJob(t, created.ID, job.Warning)
+	naming := map[string][]string{}
+	for line := range strings.Lines(f.API.Log(t, created.ID)) {
+		if at := strings.Index(line, root); at >= 0 {
+			path, _, _ := strings.Cut(line[at:], ":")
+			naming[path] = append(naming[path], line)
+		}
+	}
+	for i, path := range entries {
+		if i%2 == 0 && len(naming[path]) != 1 {
+			t.Fatalf("the log has the lines %q for %s, want one", naming[path], path)
+		}
+	}
+	checkLog(t, f.Server, ended)
+	if len(ended.Summary.Findings)+ended.Summary.FindingsOmitted != lines/2 {
+		t.Errorf("%d findings and %d left out, want %d in all", len(ended.Summary.Findings), ended.Summary.FindingsOmitted, lines/2)
+	}
+}
+
+// cancelOverRestart kills the server between a cancel and the agent's word.
+func (f fleet) cancelOverRestart(t *testing.T) {
+	created := f.API.BackUp(t, f.host.HostID, f.longBackup(t, "long").ID)
+	f.waitAtWork(t, created.ID)
+	f.host.Signal(t, syscall.SIGSTOP)
+	f.API.Cancel(t, created.ID)
+	f.Kill()
+	f.host.Signal(t, syscall.SIGCONT)
+	f.Start(t)
+	ended := f.API.WaitJob(t, created.ID, job.Cancelled)
+	if ended.Cause != job.CauseOperator {
+		t.Errorf("cause %q, want %q", ended.Cause, job.CauseOperator)
+	}
+	f.wantNoRemains(t, f.host)
 }
