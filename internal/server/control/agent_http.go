@@ -9,7 +9,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/fleet"
-	"github.com/restic-manager/restic-manager/internal/job"
 )
 
 // AgentHandler serves what agents ask for: the proof of the server's key, the
@@ -50,9 +49,8 @@ func (c *Control) serveEnrol(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &problem):
 		writeProblem(w, http.StatusForbidden, problem.Sentence)
 	default:
-		incident := job.NewULID(c.now())
-		c.log.Error("enrolment failed", "incident", incident, "error", err)
-		writeProblem(w, http.StatusInternalServerError, "The server could not enrol this host; its log has the cause under incident "+incident+".")
+		answer := c.Explain(r.Context(), err)
+		writeProblem(w, answer.Status, answer.Sentence)
 	}
 }
 

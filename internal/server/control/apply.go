@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -15,45 +16,61 @@ import (
 // errOutOfOrder ends a session whose records do not follow each other.
 var errOutOfOrder = errors.New("records came out of order")
 
-// rejection says why one record can't be applied. The log goes on behind it.
-type rejection struct{ reason string }
-
-func (r *rejection) Error() string { return r.reason }
-
-func reject(format string, args ...any) error { return &rejection{fmt.Sprintf(format, args...)} }
+// maxApplied is how many records share one transaction, so that a long batch of
+// one host does not keep the others waiting.
+const maxApplied = 500
 
 // effects are what follows a transaction once it is durable.
 type effects struct {
-	events  []Event
-	pokes   []job.HostID
-	began   []job.ID // now held by the agent
-	ended   []job.ID // no longer
-	rejects int
+	events   []Event
+	pokes    []job.HostID
+	began    []job.ID // now held by the agent
+	ended    []job.ID // no longer
+	rejected []string // why
+}
+
+func (e *effects) tell(events ...Event) {
+	for _, event := range events {
+		if !slices.Contains(e.events, event) {
+			e.events = append(e.events, event)
+		}
+	}
 }
 
 func (e *effects) job(j fleet.Job) {
-	e.events = append(e.events, Event{NounJob, string(j.ID)}, Event{NounHost, string(j.Host)})
+	e.tell(Event{NounJob, string(j.ID)}, Event{NounHost, string(j.Host)})
 }
 
-// apply writes a batch of records and the new cursor in one transaction; only
-// then is the cursor acknowledged.
+// apply writes a batch of records and the new cursor in one transaction, or in a
+// few when it is long; only then is the cursor acknowledged.
 func (c *Control) apply(ctx context.Context, s *session, batch *api.Records) error {
 	if batch.JournalID != s.hello.JournalID {
 		return errors.New("records of another journal")
 	}
-	from := s.position()
 	fresh := batch.Items
-	for len(fresh) > 0 && fresh[0].Seq <= from {
+	for len(fresh) > 0 && fresh[0].Seq <= s.position() {
 		fresh = fresh[1:]
 	}
-	if len(fresh) == 0 {
-		wake(s.acks)
-		return nil
+	wake(s.acks)
+	for part := range slices.Chunk(fresh, maxApplied) {
+		if err := c.applyPart(ctx, s, part); err != nil {
+			return err
+		}
 	}
-	to := fresh[len(fresh)-1].Seq
+	return c.settle(ctx, s)
+}
+
+func (c *Control) applyPart(ctx context.Context, s *session, fresh []api.Record) error {
+	from, to := s.position(), fresh[len(fresh)-1].Seq
+	if to >= maxCount {
+		return fmt.Errorf("%w: number %d is too large", errOutOfOrder, to)
+	}
 	var after effects
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
 		after = effects{}
+		if err := c.speaks(ctx, tx, s); err != nil {
+			return err
+		}
 		a := applier{c: c, tx: tx, s: s, after: &after}
 		next := from + 1
 		for _, record := range fresh {
@@ -90,6 +107,9 @@ func (c *Control) apply(ctx context.Context, s *session, batch *api.Records) err
 	}
 	s.mu.Unlock()
 	wake(s.acks)
+	if len(after.rejected) > 0 {
+		c.log.Warn("records rejected", "host", s.host, "count", len(after.rejected), "up_to", to, "first_reason", after.rejected[0])
+	}
 	c.live.drop(after.ended...)
 	for _, event := range after.events {
 		c.events.publish(event)
@@ -97,62 +117,16 @@ func (c *Control) apply(ctx context.Context, s *session, batch *api.Records) err
 	for _, host := range after.pokes {
 		c.hub.poke(host)
 	}
-	return c.settle(ctx, s)
+	return nil
 }
 
-// settle runs once, when the journal has been read to where it stood at the
-// hello: what runs here and is unknown to the agent is lost.
-func (c *Control) settle(ctx context.Context, s *session) error {
-	s.mu.Lock()
-	due := !s.settled && s.cursor >= s.hello.LastSeq
-	s.settled = s.settled || due
-	known := map[job.ID]bool{}
-	for id := range s.holding {
-		known[id] = true
-	}
-	s.mu.Unlock()
-	if !due {
-		return nil
-	}
-	var lost []fleet.Job
-	err := c.store.Write(ctx, func(tx *store.Tx) error {
-		lost = nil
-		active, err := tx.ActiveJobs(ctx, s.host)
-		if err != nil {
-			return err
-		}
-		for _, j := range active {
-			if j.State != job.Running || known[j.ID] {
-				continue
-			}
-			if err := c.lose(ctx, tx, j, job.CauseRestarted, "The agent no longer knows this job; its state folder was replaced or damaged. Look at the snapshots, then run it again."); err != nil {
-				return err
-			}
-			lost = append(lost, j)
-		}
-		return nil
-	})
-	for _, j := range lost {
-		c.changedJob(j)
-	}
-	return err
-}
+// rejection says why one record can't be applied. The log goes on behind it. A
+// record is rejected before anything of it is written.
+type rejection struct{ reason string }
 
-// lose ends a job whose end will not be known.
-func (c *Control) lose(ctx context.Context, tx *store.Tx, j fleet.Job, cause job.Cause, sentence string) error {
-	moved, err := tx.MoveJob(ctx, j.ID, j.State, job.Lost, job.ByServer, c.now())
-	if err != nil || !moved {
-		return err
-	}
-	if err := tx.EndJob(ctx, j.ID, store.End{At: c.now(), Cause: cause, Error: sentence}); err != nil {
-		return err
-	}
-	if j.Kind != job.Backup {
-		return nil
-	}
-	j.State, j.FinishedAt, j.Error = job.Lost, c.now(), sentence
-	return tx.NoteBackup(ctx, j)
-}
+func (r *rejection) Error() string { return r.reason }
+
+func reject(format string, args ...any) error { return &rejection{fmt.Sprintf(format, args...)} }
 
 // applier applies records in one transaction.
 type applier struct {
@@ -162,6 +136,15 @@ type applier struct {
 	after *effects
 }
 
+// Bounds of what is kept of an agent's account, in bytes unless said otherwise.
+// What an honest agent says fits.
+const (
+	maxRejected     = 200 // records of one host
+	maxRejectedBody = 64 << 10
+	maxReason       = 300
+	maxSentence     = 4096
+)
+
 // record applies one record, or keeps it among the rejected ones.
 func (a *applier) record(ctx context.Context, r api.Record) error {
 	err := a.try(ctx, r)
@@ -169,13 +152,20 @@ func (a *applier) record(ctx context.Context, r api.Record) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	a.c.log.Warn("record rejected", "host", a.s.host, "seq", r.Seq, "kind", r.Kind, "reason", refused.reason)
-	a.after.events = append(a.after.events, Event{NounAlert, ""})
-	if err := a.tx.RejectRecord(ctx, a.s.host, a.s.hello.JournalID, r.Seq, string(r.Kind), string(r.Body), refused.reason, a.c.now()); err != nil {
+	reason := cut(refused.reason, maxReason)
+	a.after.rejected = append(a.after.rejected, reason)
+	a.after.tell(Event{NounAlert, ""})
+	kept, err := a.tx.CountRejected(ctx, a.s.host)
+	if err != nil {
 		return err
 	}
+	if kept < maxRejected {
+		if err := a.tx.RejectRecord(ctx, a.s.host, a.s.hello.JournalID, r.Seq, cut(string(r.Kind), maxFact), cut(string(r.Body), maxRejectedBody), reason, a.c.now()); err != nil {
+			return err
+		}
+	}
 	_, err = a.tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertRejected, Host: a.s.host,
-		Sentence: fmt.Sprintf("The server could not apply something that this host's agent reported (%s). It is kept for inspection; look for a job there that shows less than it did.", refused.reason)}, a.c.now())
+		Sentence: fmt.Sprintf("The server could not apply something that this host's agent reported (%s). It is kept for inspection; look for a job there that shows less than it did.", reason)}, a.c.now())
 	return err
 }
 
@@ -205,56 +195,65 @@ func (a *applier) try(ctx context.Context, r api.Record) error {
 	return reject("record kind %q has no meaning here", r.Kind)
 }
 
-// at is the time of a record in the server's clock, and never later than now.
-func (a *applier) at(r api.Record) time.Time {
-	at := time.UnixMilli(r.At).Add(-a.s.offset)
-	if now := a.c.now(); at.After(now) || at.Year() < 2000 {
+// at is the time of a record in the server's clock.
+func (a *applier) at(r api.Record) time.Time { return a.ours(r.At) }
+
+// ours turns the agent's clock into the server's. Nothing is later than now, nor
+// older than this program.
+func (a *applier) ours(ms int64) time.Time {
+	at, now := time.UnixMilli(ms).Add(-a.s.offset), a.c.now()
+	if at.After(now) || at.Year() < 2000 {
 		return now
 	}
 	return at
 }
 
-// mine reads a job and refuses one of another host.
-func (a *applier) mine(ctx context.Context, r api.Record) (fleet.Job, error) {
-	j, err := a.tx.Job(ctx, r.Job)
-	if errors.Is(err, fleet.ErrNotFound) {
-		return j, reject("job %q is not known here", r.Job)
-	}
-	if err == nil && j.Host != a.s.host {
-		return j, reject("job %s belongs to another host", r.Job)
-	}
-	return j, err
-}
-
 func (a *applier) gap(ctx context.Context, g *api.Gap) error {
+	a.after.tell(Event{NounAlert, ""})
 	_, err := a.tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertGap, Host: a.s.host, Sentence: fmt.Sprintf(
-		"Records %d to %d of this host's agent are lost (%s). Results of that time may be missing here; refresh its snapshots.", g.From, g.To, g.Reason)}, a.c.now())
+		"Records %d to %d of this host's agent are lost (%s). Results of that time may be missing here; refresh its snapshots.", g.From, g.To, cut(g.Reason, maxReason))}, a.c.now())
 	return err
 }
 
 func (a *applier) report(ctx context.Context, r *api.Report) error {
+	if r.Repository != "" {
+		if _, err := a.repository(ctx, r.Repository); err != nil {
+			return err
+		}
+	}
 	now := a.c.now()
 	alert := fleet.Alert{Host: a.s.host, Subject: string(r.Repository)}
+	detail := cut(r.Detail, maxReason)
 	switch r.Topic {
 	case api.ReportAppendOnly:
 		known, err := a.tx.ProvedRepository(ctx, r.Repository, a.s.host, r.OK, now)
 		if err == nil && !known {
 			return reject("the repository of a proof is not this host's")
 		}
-		a.after.events = append(a.after.events, Event{NounRepository, string(r.Repository)})
+		a.after.tell(Event{NounRepository, string(r.Repository)})
 		return err
 	case api.ReportLockRemoved:
+		a.after.tell(Event{NounAlert, ""})
 		return a.tx.CloseAlert(ctx, fleet.AlertLockLeft, a.s.host, alert.Subject, now)
 	case api.ReportLockLeft:
 		alert.Kind = fleet.AlertLockLeft
-		alert.Sentence = "A stopped restic left a lock that could not be removed yet; the agent goes on trying. " + r.Detail
+		alert.Sentence = "A stopped restic left a lock that could not be removed yet; the agent goes on trying. " + detail
 	case api.ReportQuarantine:
 		alert.Kind = fleet.AlertSetAside
-		alert.Sentence = "The agent found its own state damaged and set a part of it aside. " + r.Detail
+		alert.Sentence = "The agent found its own state damaged and set a part of it aside. " + detail
 	default:
-		return reject("report %q has no meaning here", r.Topic)
+		return reject("report %.40q has no meaning here", r.Topic)
 	}
+	a.after.tell(Event{NounAlert, ""})
 	_, err := a.tx.OpenAlert(ctx, alert, now)
-	a.after.events = append(a.after.events, Event{NounAlert, ""})
 	return err
+}
+
+// repository reads one that this host backs up to, or keeps.
+func (a *applier) repository(ctx context.Context, id job.RepositoryID) (fleet.Repository, error) {
+	r, err := a.tx.Repository(ctx, id)
+	if errors.Is(err, fleet.ErrNotFound) || err == nil && r.Host != a.s.host && r.Storage != a.s.host {
+		return r, reject("the repository %.40q is not this host's", id)
+	}
+	return r, err
 }

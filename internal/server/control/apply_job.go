@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/auth"
@@ -13,12 +14,36 @@ import (
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
+// More bounds of what is kept of an agent's account.
+const (
+	// maxOfAccount is how many jobs of one host may be known from its agent alone.
+	maxOfAccount = 10_000
+	// maxJobLog is in bytes as stored; an agent keeps 20 MiB of text at most.
+	maxJobLog   = 32 << 20
+	maxFindings = 1000
+	maxCommand  = 64 << 10 // bytes of all arguments
+)
+
+// errUnknownJob: the server has no such job.
+var errUnknownJob = errors.New("job is not known here")
+
+// job reads a job and refuses one of another host.
+func (a *applier) job(ctx context.Context, id job.ID) (fleet.Job, error) {
+	j, err := a.tx.Job(ctx, id)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return j, errors.Join(errUnknownJob, reject("job %.40q is not known here", id))
+	}
+	if err == nil && j.Host != a.s.host {
+		return j, reject("job %s belongs to another host", id)
+	}
+	return j, err
+}
+
 // accepted: the job is on the agent's disk. One that the server does not know
 // is recorded from the agent's account.
 func (a *applier) accepted(ctx context.Context, r api.Record, body *api.Accepted) error {
-	j, err := a.mine(ctx, r)
-	var unknown *rejection
-	if errors.As(err, &unknown) && j.Host == "" {
+	j, err := a.job(ctx, r.Job)
+	if errors.Is(err, errUnknownJob) {
 		return a.fromAccount(ctx, r, body)
 	}
 	if err != nil {
@@ -34,6 +59,9 @@ func (a *applier) accepted(ctx context.Context, r api.Record, body *api.Accepted
 			return err
 		}
 	}
+	if !j.CancelRequestedAt.IsZero() {
+		a.after.pokes = append(a.after.pokes, j.Host) // the wish stands
+	}
 	_, err = a.tx.MoveJob(ctx, j.ID, j.State, job.Running, job.ByAgent, a.at(r))
 	return err
 }
@@ -41,25 +69,42 @@ func (a *applier) accepted(ctx context.Context, r api.Record, body *api.Accepted
 // fromAccount adds a job that only the agent knows of.
 func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accepted) error {
 	if !job.ValidID(string(r.Job)) {
-		return reject("a job has the id %q, which is none", r.Job)
+		return reject("a job has the id %.40q, which is none", r.Job)
 	}
 	info, ok := job.InfoOf(body.Kind)
 	if !ok || info.Look {
-		return reject("job %s is of a kind that is not journalled", r.Job)
+		return reject("job %s is of the kind %.40q, which is not journalled", r.Job, body.Kind)
 	}
 	spec, err := job.DecodeSpec(body.Kind, body.Spec)
 	if err != nil {
 		return reject("job %s: %s", r.Job, err)
 	}
-	j := fleet.Job{ID: r.Job, Host: a.s.host, Kind: body.Kind, State: job.Queued, Origin: job.ByAccount, CreatedAt: a.at(r)}
-	if backup, ok := spec.(*job.BackupSpec); ok {
-		j.Group, j.Repository = backup.Group, backup.Repository
+	// Born running: the index over waiting runs must not stand in its way.
+	j := fleet.Job{ID: r.Job, Host: a.s.host, Kind: body.Kind, State: job.Running, Origin: job.ByAccount, CreatedAt: a.at(r), AcceptedAt: a.at(r)}
+	j.Repository, j.Group = subjectOf(spec)
+	if _, err := a.repository(ctx, j.Repository); err != nil {
+		return err
+	}
+	if j.Group != "" {
+		// A result must not show on the source group of another host.
+		group, err := a.tx.Group(ctx, j.Group)
+		if err == nil && group.Host != a.s.host {
+			return reject("the source group of job %s is another host's", r.Job)
+		}
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return err
+		}
+	}
+	known, err := a.tx.CountOfAccount(ctx, a.s.host, maxOfAccount)
+	if err != nil {
+		return err
+	}
+	if known >= maxOfAccount {
+		return reject("%d jobs of this host are known from its agent alone already", known)
 	}
 	if j.Spec, err = json.Marshal(spec); err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}
-	// Born running: the index over waiting runs must not stand in its way.
-	j.State = job.Running
 	if err := a.tx.InsertJob(ctx, j); err != nil {
 		return err
 	}
@@ -68,63 +113,111 @@ func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accep
 	return a.c.audit(ctx, a.tx, auth.Server, "job.recorded_from_agent", NounJob, string(j.ID), map[string]any{"host_id": j.Host, "kind": j.Kind})
 }
 
+// subjectOf says what a spec is about.
+func subjectOf(spec job.Spec) (job.RepositoryID, job.GroupID) {
+	switch spec := spec.(type) {
+	case *job.BackupSpec:
+		return spec.Repository, spec.Group
+	case *job.UnlockSpec:
+		return spec.Repository, ""
+	case *job.ProvisionSpec:
+		return spec.Repository, ""
+	case *job.InitSpec:
+		return spec.Repository, ""
+	case *job.SnapshotsSpec:
+		return spec.Repository, ""
+	}
+	return "", ""
+}
+
+// closed tells whether a job has an end that is no guess: then its account is
+// whole, and what comes again is a repetition.
+func closed(state job.State) bool {
+	return state.Ended() && !job.CanMove(state, job.Running, job.ByAgent)
+}
+
 func (a *applier) started(ctx context.Context, r api.Record, body *api.Started) error {
-	j, err := a.mine(ctx, r)
-	if err != nil {
+	j, err := a.job(ctx, r.Job)
+	if err != nil || closed(j.State) {
 		return err
+	}
+	size := 0
+	for i, argument := range body.Command {
+		if size += len(argument); size > maxCommand {
+			body.Command = append(body.Command[:i:i], "…")
+			break
+		}
 	}
 	a.after.job(j)
 	return a.tx.StartJob(ctx, j.ID, a.at(r), body.Command)
 }
 
 func (a *applier) log(ctx context.Context, r api.Record, body *api.Log) error {
-	j, err := a.mine(ctx, r)
-	if err != nil {
+	j, err := a.job(ctx, r.Job)
+	if err != nil || closed(j.State) {
 		return err
 	}
-	if j.State.Ended() && j.State != job.Lost && j.State != job.Cancelled && j.State != job.Skipped {
-		return nil // its log was complete before its end was applied
+	a.after.tell(Event{NounJob, string(j.ID)})
+	omitted := max(body.Omitted, 0)
+	if j.LogBytes >= maxJobLog {
+		return a.tx.AppendLog(ctx, j.ID, nil, omitted+len(body.Lines))
 	}
-	a.after.events = append(a.after.events, Event{NounJob, string(j.ID)})
-	for i := range body.Lines {
-		body.Lines[i].At -= a.s.offset.Milliseconds()
+	for i, line := range body.Lines {
+		body.Lines[i].At = a.ours(line.At).UnixMilli()
+		if line.Level != job.LogWarn && line.Level != job.LogError {
+			body.Lines[i].Level = job.LogInfo
+		}
 	}
-	return a.tx.AppendLog(ctx, j.ID, body.Lines, body.Omitted)
+	return a.tx.AppendLog(ctx, j.ID, body.Lines, omitted)
 }
 
 func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) error {
-	j, err := a.mine(ctx, r)
+	j, err := a.job(ctx, r.Job)
+	if errors.Is(err, errUnknownJob) && body.State == job.Cancelled {
+		return nil // a cancel of what the agent never had; nothing ran
+	}
 	if err != nil {
 		return err
 	}
+	repeated := j.State == body.State && (closed(j.State) || j.State == job.Cancelled || j.State == job.Skipped)
+	if !repeated && (!body.State.Ended() || j.State != body.State && !job.CanMove(j.State, body.State, job.ByAgent)) {
+		return reject("job %s can't go from %s to %.40q", j.ID, j.State, body.State)
+	}
 	a.after.ended = append(a.after.ended, j.ID)
 	a.after.job(j)
-	if j.State == body.State && j.State != job.Lost {
-		return nil // repeated
+	if repeated {
+		return nil
 	}
-	if !body.State.Ended() || j.State != body.State && !job.CanMove(j.State, body.State, job.ByAgent) {
-		return reject("job %s can't go from %s to %s", j.ID, j.State, body.State)
-	}
+	at := a.at(r)
 	if j.State != body.State {
-		if _, err := a.tx.MoveJob(ctx, j.ID, j.State, body.State, job.ByAgent, a.at(r)); err != nil {
+		if _, err := a.tx.MoveJob(ctx, j.ID, j.State, body.State, job.ByAgent, at); err != nil {
 			return err
 		}
 	}
-	if body.Summary != nil && len(body.Summary.Findings) > 1000 {
-		body.Summary.FindingsOmitted += len(body.Summary.Findings) - 1000
-		body.Summary.Findings = body.Summary.Findings[:1000]
-	}
-	if err := a.tx.EndJob(ctx, j.ID, store.End{At: a.at(r), Cause: body.Cause, ExitCode: body.ExitCode, Error: body.Error, Summary: body.Summary}); err != nil {
+	end := endOf(body, at)
+	if err := a.tx.EndJob(ctx, j.ID, end); err != nil {
 		return err
 	}
-	j.State, j.FinishedAt, j.Error = body.State, a.at(r), body.Error
+	j.State, j.FinishedAt, j.Error, j.Cause = body.State, at, end.Error, end.Cause
 	switch j.Kind {
 	case job.Backup:
 		return a.backupEnded(ctx, j, body)
 	case job.Provision, job.Init:
-		return a.storageEnded(ctx, j)
+		pokes, err := a.c.storageJobEnded(ctx, a.tx, j)
+		a.after.tell(Event{NounRepository, string(j.Repository)}, Event{NounEnrollment, ""})
+		a.after.pokes = append(a.after.pokes, pokes...)
+		return err
 	}
 	return nil
+}
+
+// endOf is an agent's account of an end within its bounds.
+func endOf(body *api.Ended, at time.Time) store.End {
+	if s := body.Summary; s != nil && len(s.Findings) > maxFindings {
+		s.FindingsOmitted += len(s.Findings) - maxFindings
+		s.Findings = s.Findings[:maxFindings]
+	}
+	return store.End{At: at, Cause: job.Cause(cut(string(body.Cause), maxFact)), ExitCode: body.ExitCode, Error: cut(body.Error, maxSentence), Summary: body.Summary}
 }
 
 // exitNoRepository is restic's code for a repository that is not there.
@@ -135,71 +228,39 @@ func (a *applier) backupEnded(ctx context.Context, j fleet.Job, body *api.Ended)
 		return err
 	}
 	if body.ExitCode == nil || *body.ExitCode != exitNoRepository {
-		if j.State == job.Succeeded {
+		if j.State == job.Succeeded || j.State == job.Warning {
 			return a.tx.CloseAlert(ctx, fleet.AlertRepository, j.Host, string(j.Repository), a.c.now())
 		}
 		return nil
 	}
-	a.after.events = append(a.after.events, Event{NounAlert, ""})
+	a.after.tell(Event{NounAlert, ""})
 	_, err := a.tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertRepository, Host: j.Host, Subject: string(j.Repository),
 		Sentence: "The repository of this host is gone from where it was. Nothing is made anew in its place: look at the storage box, its disk and its mounts first."}, a.c.now())
 	return err
 }
 
-// storageEnded takes the next step towards a repository that is ready.
-func (a *applier) storageEnded(ctx context.Context, j fleet.Job) error {
-	repository, err := a.tx.Repository(ctx, j.Repository)
-	if errors.Is(err, fleet.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	a.after.events = append(a.after.events, Event{NounRepository, string(repository.ID)}, Event{NounEnrollment, ""}, Event{NounHost, string(repository.Host)})
-	if repository.Storage != j.Host {
-		return reject("job %s is about a repository of another storage box", j.ID)
-	}
-	var removal job.ProvisionSpec
-	if j.Kind == job.Provision {
-		if err := json.Unmarshal(j.Spec, &removal); err != nil {
-			return reject("the spec of job %s can't be read", j.ID)
-		}
-	}
-	switch {
-	case j.State == job.Lost && removal.Remove:
-		// Cut off by a restart: the same is asked for again.
-		err = a.c.storageJob(ctx, a.tx, repository, &removal)
-	case j.State == job.Lost:
-		err = a.c.advanceRepository(ctx, a.tx, repository)
-	case j.State != job.Succeeded || removal.Remove:
-		return nil
-	case j.Kind == job.Provision:
-		if err := a.tx.ProvisionedRepository(ctx, repository.ID, a.c.now()); err != nil {
-			return err
-		}
-		repository.ProvisionedAt = a.c.now()
-		err = a.c.advanceRepository(ctx, a.tx, repository)
-	case j.Kind == job.Init:
-		err = a.tx.ReadyRepository(ctx, repository.ID, a.c.now())
-		a.after.pokes = append(a.after.pokes, repository.Host)
-	}
-	a.after.pokes = append(a.after.pokes, repository.Storage)
-	return err
-}
-
 func (a *applier) snapshot(ctx context.Context, r api.Record, body *api.SnapshotMade) error {
-	repository, err := a.tx.Repository(ctx, body.Repository)
-	if errors.Is(err, fleet.ErrNotFound) || err == nil && repository.Host != a.s.host {
-		return reject("snapshot %.8s is in a repository that is not this host's", body.Snapshot.ID)
+	if !validSnapshotID(body.Snapshot.ID) {
+		return reject("a snapshot has the id %.70q, which is none", body.Snapshot.ID)
+	}
+	made := r.Job
+	if _, err := a.job(ctx, made); errors.Is(err, errUnknownJob) {
+		made = "" // its snapshot is true all the same
+	} else if err != nil {
+		return err
+	}
+	repository, err := a.repository(ctx, body.Repository)
+	if err == nil && repository.Host != a.s.host {
+		err = reject("snapshot %.8s is in the repository of another host", body.Snapshot.ID)
+	}
+	if err == nil && repository.SnapshotCount >= maxSnapshots {
+		err = reject("the repository %s has more than %d snapshots", repository.ID, maxSnapshots)
 	}
 	if err != nil {
 		return err
 	}
-	if !validSnapshotID(body.Snapshot.ID) {
-		return reject("a snapshot has the id %q, which is none", body.Snapshot.ID)
-	}
-	a.after.events = append(a.after.events, Event{NounHost, string(a.s.host)}, Event{NounRepository, string(repository.ID)})
-	return a.tx.PutSnapshot(ctx, a.c.projection(body.Snapshot, repository, r.Job))
+	a.after.tell(Event{NounHost, string(a.s.host)}, Event{NounRepository, string(repository.ID)})
+	return a.tx.PutSnapshot(ctx, a.c.projection(body.Snapshot, repository, made))
 }
 
 // projection is what is kept of a snapshot that restic reported.

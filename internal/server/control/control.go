@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -52,11 +51,11 @@ type Control struct {
 	intervals api.Intervals
 	peer      PeerAddress
 
+	lobby  lobby
 	hub    hub
 	live   live
 	events events
 
-	sessions sync.WaitGroup
 	// closing ends sessions at shutdown.
 	closing context.Context
 	close   context.CancelCauseFunc

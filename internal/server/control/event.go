@@ -68,5 +68,9 @@ func (c *Control) Subscribe() (<-chan Event, func()) {
 // Closing is closed when the server shuts down; open streams end then.
 func (c *Control) Closing() <-chan struct{} { return c.closing.Done() }
 
-// Shutdown lets sessions and streams end; Run waits for the sessions.
-func (c *Control) Shutdown() { c.close(errShutdown) }
+// Shutdown lets sessions and streams end and new ones wait for another server;
+// Run waits for the sessions.
+func (c *Control) Shutdown() {
+	c.lobby.close()
+	c.close(errShutdown)
+}

@@ -2,8 +2,11 @@ package control
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 
+	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
@@ -51,6 +54,9 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 		return g, err
 	}
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.HoldHost(ctx, g.Host); err != nil {
+			return err
+		}
 		host, err := tx.Host(ctx, g.Host)
 		if err != nil {
 			return err
@@ -70,6 +76,9 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 		if err != nil {
 			return err
 		}
+		if err := fits(ctx, tx, host, g); err != nil {
+			return err
+		}
 		return c.audit(ctx, tx, who, action, "source_group", string(g.ID), map[string]any{"host_id": g.Host, "name": g.Name,
 			"includes": g.Includes, "excludes": g.Excludes, "options": g.Options, "retention": g.Retention})
 	})
@@ -81,6 +90,36 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 	return g, nil
 }
 
+// Bounds of what a host is told of its groups, in bytes: an order becomes one
+// record of the agent's journal, and a plan holds all groups in one message.
+const (
+	maxOrder = api.MaxRecordBody / 2
+	maxPlan  = api.MaxFrame / 2
+)
+
+// fits refuses groups that could never be sent.
+func fits(ctx context.Context, tx *store.Tx, host fleet.Host, changed fleet.SourceGroup) error {
+	groups, err := tx.Groups(ctx, host.ID)
+	if err != nil {
+		return err
+	}
+	all := 0
+	for _, g := range groups {
+		raw, err := json.Marshal(Resolve(host, g))
+		if err != nil {
+			return fmt.Errorf("encode source group: %w", err)
+		}
+		if g.ID == changed.ID && len(raw) > maxOrder {
+			return invalid("includes", "The paths and exclusions of one group may take %d KiB together; these take %d. Name whole folders, or make two groups.", maxOrder>>10, len(raw)>>10)
+		}
+		all += len(raw)
+	}
+	if all > maxPlan {
+		return invalid("includes", "All groups of one host may take %d KiB together; with this one they take %d.", maxPlan>>10, all>>10)
+	}
+	return nil
+}
+
 // DeleteGroup removes a source group. Its snapshots stay where they are. A run
 // that waits or runs must end first.
 func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.GroupID) error {
@@ -90,6 +129,9 @@ func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.Gro
 	var g fleet.SourceGroup
 	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
 		if g, err = tx.Group(ctx, id); err != nil {
+			return err
+		}
+		if err := tx.HoldHost(ctx, g.Host); err != nil {
 			return err
 		}
 		active, err := tx.ActiveJobs(ctx, g.Host)

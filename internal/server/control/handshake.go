@@ -51,6 +51,9 @@ func (c *Control) handshake(ctx context.Context, conn *websocket.Conn, address s
 	if len(hello.AgentNonce) != api.NonceSize || !api.Verify(hello.AgentKey, api.AgentProof(s.challenge, *hello), hello.Proof) {
 		return nil, errors.New("check hello: the proof is not good")
 	}
+	if problem := helloProblem(hello); problem != "" {
+		return nil, fmt.Errorf("check hello: %s", problem)
+	}
 	s.hello, s.host = *hello, hello.Host
 	s.offset = time.UnixMilli(hello.Clock).Sub(now)
 	host, err := c.store.HostByKey(ctx, hello.AgentKey)
@@ -66,17 +69,53 @@ func (c *Control) handshake(ctx context.Context, conn *websocket.Conn, address s
 	return s, nil
 }
 
+// Bounds of what a hello can say.
+const (
+	// maxCount leaves room to count on from and fits the database's integers.
+	maxCount      = 1 << 62
+	maxJournalID  = 64 // bytes
+	maxUnfinished = 10_000
+)
+
+// helloProblem says what is wrong with a hello whose proof is good.
+func helloProblem(h *api.Hello) string {
+	switch {
+	case h.Version < 1:
+		return fmt.Sprintf("version %d of the protocol was never spoken", h.Version)
+	case h.Counter >= maxCount || h.LastSeq >= maxCount || h.Acked >= maxCount:
+		return "a number is too large"
+	case h.JournalID == "" || len(h.JournalID) > maxJournalID:
+		return "the journal has no proper id"
+	case len(h.Unfinished) > maxUnfinished:
+		return "too many jobs are unfinished"
+	}
+	return ""
+}
+
 // gone is the signed word that ends a host, bound to its nonce and key.
 func (c *Control) gone(hello *api.Hello) *api.Gone {
 	return &api.Gone{ServerKey: c.publicKey(), Signature: ed25519.Sign(c.identity, api.GoneProof(hello.AgentNonce, hello.AgentKey))}
 }
+
+// noteAgainAfter is how often a repeated attempt is counted in an open alert, so
+// that knocking costs no write each time.
+const noteAgainAfter = time.Minute
 
 // noteStranger keeps one open row for a host id that was used with another key.
 func (c *Control) noteStranger(ctx context.Context, claimed job.HostID, address string) error {
 	if !job.ValidID(string(claimed)) {
 		return nil
 	}
-	err := c.store.Write(ctx, func(tx *store.Tx) error {
+	open, err := c.store.Alerts(ctx, claimed)
+	if err != nil {
+		return err
+	}
+	for _, alert := range open {
+		if age := c.now().Sub(alert.LastAt); alert.Kind == fleet.AlertForeignKey && age >= 0 && age < noteAgainAfter {
+			return nil
+		}
+	}
+	err = c.store.Write(ctx, func(tx *store.Tx) error {
 		host, err := tx.Host(ctx, claimed)
 		if err != nil {
 			return err
@@ -91,6 +130,7 @@ func (c *Control) noteStranger(ctx context.Context, claimed job.HostID, address 
 	if errors.Is(err, fleet.ErrNotFound) {
 		return nil
 	}
+	c.log.Warn("a host's id was used with another key", "host", claimed, "address", address)
 	c.events.publish(Event{NounAlert, ""})
 	return err
 }

@@ -63,6 +63,9 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 	var repositories []fleet.Repository
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
 		ended = nil
+		if err := tx.HoldHost(ctx, id); err != nil {
+			return err
+		}
 		host, err := tx.Host(ctx, id)
 		if err != nil {
 			return err
@@ -81,7 +84,7 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 			return err
 		}
 		for _, j := range ended {
-			if err := c.lose(ctx, tx, j, job.CauseHostRemoved, "The host was removed."); err != nil {
+			if _, _, err := c.lose(ctx, tx, j, job.CauseHostRemoved, "The host was removed."); err != nil {
 				return err
 			}
 		}
@@ -92,7 +95,7 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 			if r.Storage == "" {
 				continue
 			}
-			if err := c.storageJob(ctx, tx, r, &job.ProvisionSpec{Repository: r.ID, User: r.User, Remove: true}); err != nil {
+			if err := c.dropUser(ctx, tx, r); err != nil {
 				return err
 			}
 		}
@@ -104,14 +107,12 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 	if err != nil {
 		return err
 	}
-	for _, j := range ended {
-		c.live.drop(j.ID)
-		c.changedJob(j)
-	}
-	c.hub.poke(id) // its writer says gone and ends the session
+	c.lost(ended, nil)
+	c.hub.poke(id) // its writers say gone and end the sessions
 	for _, r := range repositories {
 		c.hub.poke(r.Storage)
 	}
+	c.events.publish(Event{NounAlert, ""})
 	c.events.publish(Event{NounHost, string(id)})
 	return nil
 }

@@ -31,6 +31,24 @@ func (h *hub) poke(host job.HostID) {
 	if s := h.active[host]; s != nil {
 		s.pokeWants()
 	}
+	for _, s := range h.held[host] {
+		s.pokeWants() // the one thing that it may be told is that the host is gone
+	}
+}
+
+// pokeAll does so for every session: what other nodes have changed comes to
+// light then.
+func (h *hub) pokeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.active {
+		s.pokeWants()
+	}
+	for _, sessions := range h.held {
+		for _, s := range sessions {
+			s.pokeWants()
+		}
+	}
 }
 
 func (h *hub) session(host job.HostID) *session {
@@ -50,9 +68,21 @@ func (h *hub) take(s *session) bool {
 	return true
 }
 
+// maxHeld is how many sessions of one host are held at once; a new one ends the
+// oldest.
+const maxHeld = 16
+
+// hold makes s a held session; it is not the host's active one any more.
 func (h *hub) hold(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.active[s.host] == s {
+		delete(h.active, s.host)
+	}
+	if held := h.held[s.host]; len(held) >= maxHeld {
+		held[0].end(errQuarantined)
+		h.held[s.host] = slices.Clone(held[1:])
+	}
 	h.held[s.host] = append(h.held[s.host], s)
 }
 

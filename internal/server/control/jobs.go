@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -36,6 +37,9 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 	}
 	var created fleet.Job
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.HoldHost(ctx, n.Host); err != nil {
+			return err
+		}
 		host, err := tx.Host(ctx, n.Host)
 		if err != nil {
 			return err
@@ -43,7 +47,7 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 		if err := runnable(host, info); err != nil {
 			return err
 		}
-		j := fleet.Job{ID: job.NewID(c.now()), Host: host.ID, Kind: n.Kind, State: job.Sent, Origin: job.ByPerson, AskedBy: who.Label(), CreatedAt: c.now()}
+		j := fleet.Job{ID: job.NewID(c.now()), Host: host.ID, Kind: n.Kind, State: job.Sent, Origin: job.ByPerson, AskedBy: who.Label(), CreatedAt: c.now(), SentAt: c.now()}
 		spec, err := c.spec(ctx, tx, host, n, &j)
 		if err != nil {
 			return err
@@ -55,7 +59,7 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 			if !n.WhenBack || n.Kind != job.Backup {
 				return fleet.Conflict("%s is offline%s. Start its agent and try again%s.", host.Name, since(host), whenBackHint(n.Kind))
 			}
-			j.State = job.Queued
+			j.State, j.SentAt = job.Queued, time.Time{}
 		}
 		if n.Kind == job.Backup {
 			if waiting, ok, err := c.standing(ctx, tx, j, n.WhenBack); err != nil || ok {
@@ -72,7 +76,7 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 	if err != nil {
 		return fleet.Job{}, err
 	}
-	c.changedJob(created)
+	c.changedJobs(created)
 	c.hub.poke(created.Host)
 	return created, nil
 }
@@ -185,22 +189,20 @@ func (c *Control) CancelJob(ctx context.Context, who auth.Identity, id job.ID) (
 		if j, err = tx.Job(ctx, id); err != nil {
 			return err
 		}
+		if err := tx.HoldHost(ctx, j.Host); err != nil {
+			return err
+		}
+		if j, err = tx.Job(ctx, id); err != nil {
+			return err
+		}
 		if j.State.Ended() {
 			return fleet.Conflict("This job has ended already: %s.", j.State)
 		}
-		if j.State == job.Queued {
-			if _, err := tx.MoveJob(ctx, id, job.Queued, job.Cancelled, job.ByServer, c.now()); err != nil {
-				return err
-			}
-			if err := tx.EndJob(ctx, id, store.End{At: c.now(), Cause: job.CauseOperator, Error: "Cancelled before it was sent."}); err != nil {
-				return err
-			}
-		}
-		asked, err := tx.AskCancel(ctx, id, c.now())
-		if err != nil {
+		asked := j.CancelRequestedAt.IsZero()
+		if err := c.requestCancel(ctx, tx, j, job.CauseOperator, "Cancelled before it was sent."); err != nil {
 			return err
 		}
-		if asked || j.State == job.Queued {
+		if asked {
 			if err := c.audit(ctx, tx, who, "job.cancelled", NounJob, string(id), nil); err != nil {
 				return err
 			}
@@ -211,15 +213,36 @@ func (c *Control) CancelJob(ctx context.Context, who auth.Identity, id job.ID) (
 	if err != nil {
 		return fleet.Job{}, err
 	}
-	c.changedJob(j)
+	c.changedJobs(j)
 	c.hub.poke(j.Host)
 	return j, nil
 }
 
-// changedJob tells everybody that a job and what hangs on it has changed.
-func (c *Control) changedJob(j fleet.Job) {
-	c.events.publish(Event{NounJob, string(j.ID)})
-	c.events.publish(Event{NounHost, string(j.Host)})
+// requestCancel asks for the end of a job. A queued one ends at once; the wish is
+// kept with it, should an agent prove to have taken an earlier copy.
+func (c *Control) requestCancel(ctx context.Context, tx *store.Tx, j fleet.Job, cause job.Cause, sentence string) error {
+	if _, err := tx.AskCancel(ctx, j.ID, c.now()); err != nil {
+		return err
+	}
+	if j.State != job.Queued {
+		return nil
+	}
+	moved, err := tx.MoveJob(ctx, j.ID, job.Queued, job.Cancelled, job.ByServer, c.now())
+	if err != nil || !moved {
+		return err
+	}
+	return tx.EndJob(ctx, j.ID, store.End{At: c.now(), Cause: cause, Error: sentence})
+}
+
+// changedJobs tells everybody that jobs and what hangs on them have changed.
+func (c *Control) changedJobs(jobs ...fleet.Job) {
+	for _, j := range jobs {
+		if j.State.Ended() {
+			c.live.drop(j.ID)
+		}
+		c.events.publish(Event{NounJob, string(j.ID)})
+		c.events.publish(Event{NounHost, string(j.Host)})
+	}
 }
 
 func invalid(field, format string, args ...any) error {

@@ -1,8 +1,13 @@
 package control
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"sync"
+	"time"
 
+	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
@@ -10,15 +15,30 @@ import (
 // loses it and the next message brings it back.
 type live struct {
 	mu       sync.RWMutex
-	progress map[job.ID]job.Progress
+	progress map[job.ID]liveJob
 }
 
-func (l *live) init() { l.progress = map[job.ID]job.Progress{} }
+type liveJob struct {
+	job.Progress
+	toldAt time.Time
+}
 
-func (l *live) set(p job.Progress) {
+// tellEvery bounds the events of one job's progress; agents send two a second.
+const tellEvery = 200 * time.Millisecond
+
+func (l *live) init() { l.progress = map[job.ID]liveJob{} }
+
+// set keeps p and tells whether that is worth an event.
+func (l *live) set(p job.Progress, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.progress[p.Job] = p
+	toldAt := l.progress[p.Job].toldAt
+	tell := now.Sub(toldAt) >= tellEvery || now.Before(toldAt)
+	if tell {
+		toldAt = now
+	}
+	l.progress[p.Job] = liveJob{p, toldAt}
+	return tell
 }
 
 func (l *live) drop(ids ...job.ID) {
@@ -34,5 +54,45 @@ func (c *Control) Progress(id job.ID) (job.Progress, bool) {
 	c.live.mu.RLock()
 	defer c.live.mu.RUnlock()
 	p, ok := c.live.progress[id]
-	return p, ok
+	return p.Progress, ok
+}
+
+// Bounds of what is shown of a job at work.
+const (
+	maxCurrentFiles = 8
+	maxShownPath    = 4096 // bytes
+)
+
+// progress keeps the live state of a job of this host.
+func (c *Control) progress(ctx context.Context, s *session, p *job.Progress) error {
+	s.mu.Lock()
+	mine := s.holding[p.Job]
+	s.mu.Unlock()
+	if !mine {
+		// A look, or a job that was accepted on another connection: ask once, then
+		// remember.
+		j, err := c.store.Job(ctx, p.Job)
+		if errors.Is(err, fleet.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if j.Host != s.host || j.State.Ended() {
+			return nil
+		}
+		s.mu.Lock()
+		s.holding[p.Job] = true
+		s.mu.Unlock()
+	}
+	p.Phase = job.Phase(cut(string(p.Phase), 40))
+	p.Percent = min(max(p.Percent, 0), 1)
+	p.CurrentFiles = p.CurrentFiles[:min(len(p.CurrentFiles), maxCurrentFiles)]
+	for i, file := range p.CurrentFiles {
+		p.CurrentFiles[i] = strings.Clone(cut(file, maxShownPath)) // not the whole frame
+	}
+	if c.live.set(*p, c.now()) {
+		c.events.publish(Event{NounJob, string(p.Job)})
+	}
+	return nil
 }

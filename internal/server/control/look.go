@@ -2,7 +2,8 @@ package control
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -11,37 +12,74 @@ import (
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
-// maxSnapshots bounds one list of snapshots that an agent may answer with.
-const maxSnapshots = 200_000
+// Bounds of the answer to a look.
+const (
+	// maxSnapshots is how many snapshots one repository may have here.
+	maxSnapshots = 200_000
+	// maxAnswers is what the unfinished answers of one session may hold, in bytes
+	// as they were sent.
+	maxAnswers = 64 << 20
+)
 
 // partialAnswer gathers the parts of one answer.
 type partialAnswer struct {
 	since     time.Time
 	snapshots []job.Snapshot
+	bytes     int
+	tooLong   bool
 }
 
-// answer takes one part of the result of a look. The last part applies it all.
-func (c *Control) answer(ctx context.Context, s *session, part *api.Answer) error {
+// answer takes one part of the result of a look, size bytes long. The last part
+// applies it all.
+func (c *Control) answer(ctx context.Context, s *session, part *api.Answer, size int) error {
 	gathered := s.answers[part.Job]
 	if gathered == nil {
 		j, err := c.store.Job(ctx, part.Job)
-		info, _ := job.InfoOf(j.Kind)
-		if err != nil || j.Host != s.host || !info.Look || j.State.Ended() {
+		if errors.Is(err, fleet.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if info, _ := job.InfoOf(j.Kind); j.Host != s.host || !info.Look || j.State.Ended() {
 			return nil // no look of this host's, or one that ended meanwhile
 		}
 		gathered = &partialAnswer{since: j.CreatedAt}
 		s.answers[part.Job] = gathered
 	}
-	if len(gathered.snapshots)+len(part.Snapshots) > maxSnapshots {
-		return fmt.Errorf("answer to job %s: more than %d snapshots", part.Job, maxSnapshots)
+	if gathered.tooLong = gathered.tooLong || s.answerBytes+size > maxAnswers || len(gathered.snapshots)+len(part.Snapshots) > maxSnapshots; gathered.tooLong {
+		s.answerBytes -= gathered.bytes
+		gathered.snapshots, gathered.bytes = nil, 0
+	} else {
+		gathered.snapshots = append(gathered.snapshots, part.Snapshots...)
+		gathered.bytes += size
+		s.answerBytes += size
 	}
-	gathered.snapshots = append(gathered.snapshots, part.Snapshots...)
 	if part.More || part.Ended == nil {
 		return nil
 	}
 	delete(s.answers, part.Job)
+	s.answerBytes -= gathered.bytes
+	if gathered.tooLong {
+		part.Ended = &api.Ended{State: job.Failed, Error: "The repository has more snapshots than the server takes in one list."}
+	}
+	return c.answered(ctx, s, part, gathered)
+}
+
+// answered ends a look with its result.
+func (c *Control) answered(ctx context.Context, s *session, part *api.Answer, gathered *partialAnswer) error {
+	// The list is written in pieces, so that a long one keeps nobody waiting; what
+	// it does not show goes with the end of the look.
+	if part.Ended.State == job.Succeeded {
+		if err := c.putSnapshots(ctx, s, part.Job, gathered.snapshots); err != nil {
+			return err
+		}
+	}
 	var j fleet.Job
 	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
+		if err := c.speaks(ctx, tx, s); err != nil {
+			return err
+		}
 		if j, err = tx.Job(ctx, part.Job); err != nil {
 			return err
 		}
@@ -49,44 +87,59 @@ func (c *Control) answer(ctx context.Context, s *session, part *api.Answer) erro
 			return nil
 		}
 		if part.Ended.State == job.Succeeded {
-			if err := c.replaceSnapshots(ctx, tx, j, gathered); err != nil {
+			if _, err := tx.DropSnapshots(ctx, j.Repository, gathered.since); err != nil {
+				return err
+			}
+			if err := tx.ListedRepository(ctx, j.Repository, c.now()); err != nil {
 				return err
 			}
 		}
 		if _, err := tx.MoveJob(ctx, j.ID, j.State, part.Ended.State, job.ByAgent, c.now()); err != nil {
 			return err
 		}
-		return tx.EndJob(ctx, j.ID, store.End{At: c.now(), Cause: part.Ended.Cause, ExitCode: part.Ended.ExitCode, Error: part.Ended.Error, Summary: part.Ended.Summary})
+		j.State = part.Ended.State
+		return tx.EndJob(ctx, j.ID, endOf(part.Ended, c.now()))
 	})
 	if err != nil {
 		return err
 	}
-	c.live.drop(part.Job)
 	s.mu.Lock()
 	delete(s.holding, part.Job)
 	s.mu.Unlock()
-	c.changedJob(j)
+	c.changedJobs(j)
 	c.events.publish(Event{NounRepository, string(j.Repository)})
 	return nil
 }
 
-// replaceSnapshots makes the projection agree with a full list. A snapshot that
-// was reported while the list was made has been seen since and stays.
-func (c *Control) replaceSnapshots(ctx context.Context, tx *store.Tx, j fleet.Job, list *partialAnswer) error {
-	repository, err := tx.Repository(ctx, j.Repository)
-	if err != nil {
-		return err
-	}
-	for _, s := range list.snapshots {
-		if !validSnapshotID(s.ID) {
-			continue
-		}
-		if err := tx.PutSnapshot(ctx, c.projection(s, repository, "")); err != nil {
+// putSnapshots makes the projection hold a full list. A snapshot that was
+// reported while the list was made has been seen since and stays.
+func (c *Control) putSnapshots(ctx context.Context, s *session, id job.ID, list []job.Snapshot) error {
+	for part := range slices.Chunk(list, maxApplied) {
+		err := c.store.Write(ctx, func(tx *store.Tx) error {
+			if err := c.speaks(ctx, tx, s); err != nil {
+				return err
+			}
+			j, err := tx.Job(ctx, id)
+			if err != nil || j.State.Ended() {
+				return err
+			}
+			repository, err := tx.Repository(ctx, j.Repository)
+			if err != nil {
+				return err
+			}
+			for _, snapshot := range part {
+				if !validSnapshotID(snapshot.ID) {
+					continue
+				}
+				if err := tx.PutSnapshot(ctx, c.projection(snapshot, repository, "")); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
-	if _, err := tx.DropSnapshots(ctx, repository.ID, list.since); err != nil {
-		return err
-	}
-	return tx.ListedRepository(ctx, repository.ID, c.now())
+	return nil
 }

@@ -13,13 +13,15 @@ import (
 const (
 	leaseEvery  = 10 * time.Second
 	leaseFor    = 30 * time.Second
+	seenEvery   = time.Minute // it writes every host that is online
 	tidyEvery   = time.Hour
 	noContact   = 24 * time.Hour // after it a running job is lost
 	keepLooks   = time.Hour
 	keepJobs    = 400 * 24 * time.Hour
 	keepTokens  = 30 * 24 * time.Hour
 	keepRejects = 90 * 24 * time.Hour
-	tidyAtOnce  = 1000 // rows in one transaction
+	keepAlerts  = 400 * 24 * time.Hour // after they were closed
+	tidyAtOnce  = 1000                 // rows in one transaction
 )
 
 // Start shows that this node lives and clears what a dead one left behind. It
@@ -45,25 +47,38 @@ func (c *Control) Start(ctx context.Context) error {
 func (c *Control) Run(ctx context.Context) error {
 	ticker := time.NewTicker(leaseEvery)
 	defer ticker.Stop()
-	var tidied time.Time
+	var did duties
 	for {
 		select {
 		case <-ctx.Done():
 			c.Shutdown()
-			c.sessions.Wait()
+			c.lobby.wait()
 			over, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			return c.store.Write(over, func(tx *store.Tx) error { return tx.DropNode(over, c.node) })
 		case <-ticker.C:
-			c.runOnce(ctx, &tidied)
+			c.runOnce(ctx, &did)
 		}
 	}
 }
 
-func (c *Control) runOnce(ctx context.Context, tidied *time.Time) {
+// duties are when a node last did what it does less often than each time.
+type duties struct{ seen, tidied time.Time }
+
+// due tells whether every has passed since last, and notes that it is done now.
+func due(last *time.Time, now time.Time, every time.Duration) bool {
+	if age := now.Sub(*last); age >= 0 && age < every {
+		return false
+	}
+	*last = now
+	return true
+}
+
+func (c *Control) runOnce(ctx context.Context, did *duties) {
 	now := c.now()
+	seen := due(&did.seen, now, seenEvery)
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.NodeLease(ctx, c.node, now, now.Add(leaseFor)); err != nil {
+		if _, err := tx.NodeLease(ctx, c.node, now, now.Add(leaseFor)); err != nil || !seen {
 			return err
 		}
 		return tx.SeenHosts(ctx, c.node, now)
@@ -74,8 +89,10 @@ func (c *Control) runOnce(ctx context.Context, tidied *time.Time) {
 	if err := c.sweep(ctx); err != nil {
 		c.log.Error("dead sessions not cleared", "error", err)
 	}
-	if now.Sub(*tidied) >= tidyEvery || now.Before(*tidied) {
-		*tidied = now
+	if !c.sole {
+		c.hub.pokeAll() // what another node has changed reaches nobody else
+	}
+	if due(&did.tidied, now, tidyEvery) {
 		if err := c.tidy(ctx, now); err != nil {
 			c.log.Error("old rows not removed", "error", err)
 		}
@@ -85,9 +102,10 @@ func (c *Control) runOnce(ctx context.Context, tidied *time.Time) {
 // sweep ends the sessions of nodes that are dead, and gives jobs up that nobody
 // has heard of for too long.
 func (c *Control) sweep(ctx context.Context) error {
-	var touched []fleet.Job
+	var waiting, lost []fleet.Job
+	var pokes []job.HostID
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
-		touched = nil
+		waiting, lost, pokes = nil, nil, nil
 		hosts, err := tx.DeadSessions(ctx, c.now())
 		if err != nil {
 			return err
@@ -97,24 +115,29 @@ func (c *Control) sweep(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			touched = append(touched, jobs...)
+			waiting = append(waiting, jobs...)
 		}
 		overdue, err := tx.OverdueJobs(ctx, c.now().Add(-noContact), tidyAtOnce)
 		if err != nil {
 			return err
 		}
 		for _, j := range overdue {
-			if err := c.lose(ctx, tx, j, job.CauseNoContact, "Its host has not been heard of for 24 hours. Should it come back, its own account of the job counts."); err != nil {
+			moved, more, err := c.lose(ctx, tx, j, job.CauseNoContact, "Its host has not been heard of for 24 hours. Should it come back, its own account of the job counts.")
+			if err != nil {
 				return err
 			}
+			if moved {
+				lost, pokes = append(lost, j), append(pokes, more...)
+			}
 		}
-		touched = append(touched, overdue...)
 		return nil
 	})
-	for _, j := range touched {
-		c.changedJob(j)
+	if err != nil {
+		return err
 	}
-	return err
+	c.changedJobs(waiting...)
+	c.lost(lost, pokes)
+	return nil
 }
 
 // tidy removes what is older than it is kept for.
@@ -139,13 +162,49 @@ func (c *Control) tidy(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return c.store.Write(ctx, func(tx *store.Tx) error {
+	if err := c.ForgetSignIns(ctx); err != nil {
+		return err
+	}
+	err := c.store.Write(ctx, func(tx *store.Tx) error {
 		if err := tx.DropEnrollments(ctx, now.Add(-keepTokens)); err != nil {
 			return err
 		}
 		if err := tx.DropRejected(ctx, now.Add(-keepRejects)); err != nil {
 			return err
 		}
+		if err := tx.DropAlerts(ctx, now.Add(-keepAlerts)); err != nil {
+			return err
+		}
 		return tx.DropExpiredLeases(ctx, now.Add(-tidyEvery))
 	})
+	if err != nil {
+		return err
+	}
+	return c.settleRepositories(ctx)
+}
+
+// settleRepositories tries again what has failed on the way of a repository to
+// what it should be.
+func (c *Control) settleRepositories(ctx context.Context) error {
+	unsettled, err := c.store.UnsettledRepositories(ctx, tidyAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, r := range unsettled {
+		err := c.store.Write(ctx, func(tx *store.Tx) error {
+			if err := tx.HoldHost(ctx, r.Storage); err != nil {
+				return err
+			}
+			current, err := tx.Repository(ctx, r.ID)
+			if err != nil {
+				return err
+			}
+			return c.advanceRepository(ctx, tx, current)
+		})
+		if err != nil {
+			return err
+		}
+		c.hub.poke(r.Storage)
+	}
+	return nil
 }

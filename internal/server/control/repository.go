@@ -2,9 +2,13 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/crypto"
@@ -56,45 +60,125 @@ func userName(name string) string {
 	if safe == "" {
 		safe = "host"
 	}
-	suffix := strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(crypto.NewSecret(12)))
-	return safe + "-" + suffix[:8]
+	return safe + "-" + strings.ToLower(rand.Text()[:8])
 }
 
-// advanceRepository makes the next step that a repository of a storage agent
-// needs, unless one is under way: first its user, then the repository itself.
-// It is asked again whenever one of these ends.
+// advanceRepository asks the storage agent of a repository for the next step
+// towards what it should be, unless one is under way: first its user, then the
+// repository itself; and no user any more once the host is gone.
 func (c *Control) advanceRepository(ctx context.Context, tx *store.Tx, r fleet.Repository) error {
-	if r.Storage == "" || r.Ready() {
+	if r.Storage == "" {
 		return nil
 	}
-	var spec job.Spec = &job.InitSpec{Repository: r.ID, User: r.User}
-	if r.ProvisionedAt.IsZero() {
-		spec = &job.ProvisionSpec{Repository: r.ID, User: r.User}
-	}
-	return c.storageJob(ctx, tx, r, spec)
-}
-
-// storageJob asks a repository's storage agent for spec, unless it is already
-// doing something for that repository.
-func (c *Control) storageJob(ctx context.Context, tx *store.Tx, r fleet.Repository, spec job.Spec) error {
-	active, err := tx.ActiveJobs(ctx, r.Storage)
+	host, err := tx.Host(ctx, r.Host)
 	if err != nil {
 		return err
 	}
-	for _, j := range active {
-		if j.Repository == r.ID && j.Kind == spec.Kind() {
-			return nil
-		}
+	switch gone := !host.RemovedAt.IsZero(); {
+	case gone && !r.ProvisionedAt.IsZero():
+		return c.storageJob(ctx, tx, r, &job.ProvisionSpec{Repository: r.ID, User: r.User, Remove: true})
+	case gone, r.Ready():
+		return nil
+	case r.ProvisionedAt.IsZero():
+		return c.storageJob(ctx, tx, r, &job.ProvisionSpec{Repository: r.ID, User: r.User})
+	}
+	return c.storageJob(ctx, tx, r, &job.InitSpec{Repository: r.ID, User: r.User})
+}
+
+// storageJob asks a repository's storage agent for spec, unless it is being
+// asked for that already.
+func (c *Control) storageJob(ctx context.Context, tx *store.Tx, r fleet.Repository, spec job.Spec) error {
+	storage, err := tx.Host(ctx, r.Storage)
+	if err != nil || !storage.RemovedAt.IsZero() {
+		return err
 	}
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}
-	return tx.InsertJob(ctx, fleet.Job{ID: job.NewID(c.now()), Host: r.Storage, Kind: spec.Kind(), State: job.Queued, Origin: job.BySystem,
-		Repository: r.ID, Spec: raw, CreatedAt: c.now()})
+	wanted := fleet.Job{ID: job.NewID(c.now()), Host: r.Storage, Kind: spec.Kind(), State: job.Queued, Origin: job.BySystem,
+		Repository: r.ID, Spec: raw, CreatedAt: c.now()}
+	active, err := c.storageJobs(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	for _, j := range active {
+		if j.Kind == spec.Kind() && removes(j) == removes(wanted) && j.CancelRequestedAt.IsZero() {
+			return nil
+		}
+	}
+	return tx.InsertJob(ctx, wanted)
 }
 
-// RetryRepository tries again to make a repository that is not ready.
+// storageJobs lists what a repository's storage agent is being asked for it.
+func (c *Control) storageJobs(ctx context.Context, tx *store.Tx, r fleet.Repository) ([]fleet.Job, error) {
+	active, err := tx.ActiveJobs(ctx, r.Storage)
+	return slices.DeleteFunc(active, func(j fleet.Job) bool { return j.Repository != r.ID }), err
+}
+
+// removes tells whether a job takes a user away.
+func removes(j fleet.Job) bool {
+	var spec job.ProvisionSpec
+	return j.Kind == job.Provision && json.Unmarshal(j.Spec, &spec) == nil && spec.Remove
+}
+
+// maxStepsAnHour bounds how often one step is repeated at once; the hourly look
+// at unsettled repositories goes on after that.
+const maxStepsAnHour = 20
+
+// storageJobEnded takes the next step after a storage agent's job has ended;
+// pokes are the hosts to tell. One that was cut off is asked for again, since the
+// agent holds no job-only secret to begin it anew; one that failed waits for a
+// person, or for the hourly look.
+func (c *Control) storageJobEnded(ctx context.Context, tx *store.Tx, j fleet.Job) (pokes []job.HostID, err error) {
+	r, err := tx.Repository(ctx, j.Repository)
+	if errors.Is(err, fleet.ErrNotFound) || err == nil && r.Storage != j.Host {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	pokes = []job.HostID{r.Storage}
+	switch now := c.now(); {
+	case j.State == job.Lost, j.State == job.Cancelled && j.Cause != job.CauseOperator:
+		recent, err := tx.CountRecent(ctx, r.ID, j.Kind, now.Add(-time.Hour))
+		if err != nil || recent >= maxStepsAnHour {
+			return nil, err
+		}
+	case j.State != job.Succeeded:
+		return nil, nil
+	case removes(j):
+		return nil, tx.ProvisionedRepository(ctx, r.ID, time.Time{})
+	case j.Kind == job.Provision:
+		r.ProvisionedAt = now
+		err = tx.ProvisionedRepository(ctx, r.ID, now)
+	case j.Kind == job.Init:
+		r.ReadyAt = now
+		pokes = append(pokes, r.Host)
+		err = tx.ReadyRepository(ctx, r.ID, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pokes, c.advanceRepository(ctx, tx, r)
+}
+
+// dropUser takes the rest-server user of a removed host away. What is under way
+// for it is stopped; the removal waits while the storage agent is offline.
+func (c *Control) dropUser(ctx context.Context, tx *store.Tx, r fleet.Repository) error {
+	active, err := c.storageJobs(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	for _, j := range active {
+		if err := c.requestCancel(ctx, tx, j, job.CauseHostRemoved, "Its host was removed."); err != nil {
+			return err
+		}
+	}
+	return c.storageJob(ctx, tx, r, &job.ProvisionSpec{Repository: r.ID, User: r.User, Remove: true})
+}
+
+// RetryRepository tries again to make a repository what it should be.
 func (c *Control) RetryRepository(ctx context.Context, who auth.Identity, id job.RepositoryID) error {
 	if err := require(who, auth.RepositoriesWrite); err != nil {
 		return err
@@ -104,11 +188,18 @@ func (c *Control) RetryRepository(ctx context.Context, who auth.Identity, id job
 		if r, err = tx.Repository(ctx, id); err != nil {
 			return err
 		}
-		switch {
-		case r.Ready():
-			return fleet.Conflict("The repository %s is ready; there is nothing to try again.", r.Name)
+		host, err := tx.Host(ctx, r.Host)
+		if err != nil {
+			return err
+		}
+		switch gone := !host.RemovedAt.IsZero(); {
+		case gone && r.ProvisionedAt.IsZero(), !gone && r.Ready():
+			return fleet.Conflict("The repository %s is as it should be; there is nothing to try again.", r.Name)
 		case r.Storage == "":
 			return fleet.Conflict("The repository %s was not made by a storage box; make it with restic init.", r.Name)
+		}
+		if err := tx.HoldHost(ctx, r.Storage); err != nil {
+			return err
 		}
 		if err := c.advanceRepository(ctx, tx, r); err != nil {
 			return err

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/crypto"
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -118,92 +116,4 @@ func (c *Control) sealSecrets(bound string, secrets fleet.RepositorySecrets) ([]
 		return nil, fmt.Errorf("encode %s: %w", bound, err)
 	}
 	return c.sealer.Seal(bound, raw), nil
-}
-
-// unresolvable says why a job can no longer be resolved, in words for a person.
-type unresolvable struct{ reason string }
-
-func (u *unresolvable) Error() string { return u.reason }
-
-// order makes the message that asks host for j, resolved from what is true now.
-func (c *Control) order(ctx context.Context, r reading, host fleet.Host, j fleet.Job) (*api.Job, error) {
-	repository, err := r.Repository(ctx, j.Repository)
-	if err != nil {
-		return nil, &unresolvable{"The repository was removed before the job could start."}
-	}
-	var (
-		spec   job.Spec
-		access *api.Access
-	)
-	switch j.Kind {
-	case job.Backup:
-		group, err := r.Group(ctx, j.Group)
-		if err != nil {
-			return nil, &unresolvable{"The source group was removed before the job could start."}
-		}
-		if group.Repository != repository.ID {
-			if repository, err = r.Repository(ctx, group.Repository); err != nil {
-				return nil, err
-			}
-		}
-		resolved := Resolve(host, group)
-		spec = &resolved
-	case job.Provision:
-		var asked job.ProvisionSpec
-		if err := json.Unmarshal(j.Spec, &asked); err != nil {
-			return nil, fmt.Errorf("read spec of job %s: %w", j.ID, err)
-		}
-		if !asked.Remove {
-			secrets, err := c.secrets(ctx, r, repository.ID)
-			if err != nil {
-				return nil, err
-			}
-			hash, err := bcrypt.GenerateFromPassword([]byte(secrets.Password.Reveal()), bcrypt.DefaultCost)
-			if err != nil {
-				return nil, fmt.Errorf("hash the password of a repository user: %w", err)
-			}
-			asked.PasswordHash = string(hash)
-		}
-		spec = &asked
-	case job.Init, job.Snapshots, job.Unlock:
-		return c.plainOrder(ctx, r, repository, j)
-	default:
-		return nil, fmt.Errorf("resolve job %s: kind %q has no resolver", j.ID, j.Kind)
-	}
-	if j.Kind == job.Backup {
-		opened, err := c.access(ctx, r, repository)
-		if err != nil {
-			return nil, err
-		}
-		access = &opened
-	}
-	return newOrder(j, spec, access)
-}
-
-// plainOrder is for kinds whose spec is complete as it was stored.
-func (c *Control) plainOrder(ctx context.Context, r reading, repository fleet.Repository, j fleet.Job) (*api.Job, error) {
-	spec, err := job.DecodeSpec(j.Kind, j.Spec)
-	if err != nil {
-		return nil, err
-	}
-	access, err := c.access(ctx, r, repository)
-	if err != nil {
-		return nil, err
-	}
-	if info, _ := job.InfoOf(j.Kind); info.On == job.OnStorage {
-		// The storage agent works on the files; it needs no rest-server password.
-		access.Username, access.Password = "", ""
-	}
-	return newOrder(j, spec, &access)
-}
-
-func newOrder(j fleet.Job, spec job.Spec, access *api.Access) (*api.Job, error) {
-	if err := spec.Validate(); err != nil {
-		return nil, fmt.Errorf("resolve job %s: %w", j.ID, err)
-	}
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return nil, fmt.Errorf("encode spec of job %s: %w", j.ID, err)
-	}
-	return &api.Job{ID: j.ID, Kind: j.Kind, Origin: j.Origin, Spec: raw, Access: access}, nil
 }

@@ -19,17 +19,23 @@ type HostAccess struct {
 // of the server's own machine, whose key file opens them anyway; no request
 // comes near it.
 func (c *Control) RevealAccess(ctx context.Context) ([]HostAccess, error) {
-	repositories, _, err := c.store.Repositories(ctx, store.RepositoryFilter{Page: fleet.Page{Limit: 500}})
-	if err != nil {
-		return nil, err
-	}
 	var all []HostAccess
-	for _, r := range repositories {
-		access, err := c.access(ctx, c.store, r)
+	filter := store.RepositoryFilter{Page: fleet.Page{Limit: 500}}
+	for {
+		repositories, next, err := c.store.Repositories(ctx, filter)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, HostAccess{r.Host, access})
+		for _, r := range repositories {
+			access, err := c.access(ctx, c.store, r)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, HostAccess{r.Host, access})
+		}
+		if next == "" {
+			return all, nil
+		}
+		filter.Cursor = next
 	}
-	return all, nil
 }

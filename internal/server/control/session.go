@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type session struct {
 	since     time.Time
 	offset    time.Duration // agent's clock minus ours
 	end       context.CancelCauseFunc
+	over      <-chan struct{} // closed when the session ends
 
 	// wants and acks wake the writer; each holds at most one wake-up.
 	wants, acks chan struct{}
@@ -36,10 +38,12 @@ type session struct {
 	cursor uint64
 	// holding are the jobs that the agent has accepted and not ended.
 	holding map[job.ID]bool
-	// settled: the journal was read to where it stood at the hello.
-	settled bool
 
-	answers map[job.ID]*partialAnswer // the reader's alone
+	// The reader's alone: whether the journal was read to where it stood at the
+	// hello, parts of answers, and how many bytes those hold.
+	settled     bool
+	answers     map[job.ID]*partialAnswer
+	answerBytes int
 }
 
 // Causes with which a session ends.
@@ -78,41 +82,49 @@ func wake(ch chan struct{}) {
 // of their own after the handler has returned, which frees what the HTTP server
 // holds for a request.
 func (c *Control) serveSession(w http.ResponseWriter, r *http.Request) {
+	ctx, end := context.WithCancelCause(c.closing)
+	visit := c.lobby.enter(c.now(), func() { end(errCrowded) })
+	if visit == nil {
+		end(nil)
+		w.Header().Set("Retry-After", "5")
+		writeProblem(w, http.StatusServiceUnavailable, "The server is busy with other agents. Try again in a few seconds.")
+		return
+	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
+		end(nil)
+		visit.over()
 		c.log.Debug("session refused", "error", err)
 		return
 	}
 	conn.SetReadLimit(api.MaxFrame)
 	address := c.peer(r)
-	c.sessions.Add(1)
 	go func() {
-		defer c.sessions.Done()
-		c.runSession(conn, address)
+		defer visit.over()
+		defer end(nil)
+		c.runSession(ctx, end, conn, address, visit)
 	}()
 }
 
-func (c *Control) runSession(conn *websocket.Conn, address string) {
-	ctx, end := context.WithCancelCause(c.closing)
-	defer end(nil)
+func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, conn *websocket.Conn, address string, visit *visit) {
 	s, err := c.handshake(ctx, conn, address)
 	if err != nil {
-		c.log.Info("session not opened", "address", address, "error", err)
-		_ = conn.CloseNow()
+		c.log.Debug("session not opened", "address", address, "error", err)
+		_ = conn.Close(websocket.StatusPolicyViolation, "refused") // whoever does not answer is left all the same
 		return
 	}
-	s.end = end
+	visit.known()
+	s.end, s.over = end, ctx.Done()
 	held, err := c.admit(ctx, s)
+	if errors.Is(err, errRemoved) {
+		err = errors.Join(err, s.send(ctx, c.gone(&s.hello)))
+	}
 	if err != nil {
 		c.log.Warn("session refused", "host", s.host, "address", address, "error", err)
 		_ = conn.Close(websocket.StatusPolicyViolation, "refused")
 		return
 	}
-	if held {
-		c.log.Warn("session held", "host", s.host, "address", address)
-	} else {
-		c.log.Info("session opened", "host", s.host, "address", address)
-	}
+	c.log.Info("session opened", "host", s.host, "address", address, "held", held)
 	c.converse(ctx, s, held)
 	cause := context.Cause(ctx)
 	c.depart(s, cause)
@@ -139,6 +151,11 @@ func (c *Control) converse(ctx context.Context, s *session, held bool) {
 
 // read applies what the agent says.
 func (c *Control) read(ctx context.Context, s *session, held bool) error {
+	if !held {
+		if err := c.settle(ctx, s); err != nil {
+			return err
+		}
+	}
 	for {
 		_, frame, err := s.conn.Read(ctx)
 		if err != nil {
@@ -159,9 +176,13 @@ func (c *Control) read(ctx context.Context, s *session, held bool) error {
 		case *api.Records:
 			err = c.apply(ctx, s, message)
 		case *job.Progress:
-			c.progress(ctx, s, message)
+			err = c.progress(ctx, s, message)
 		case *api.Answer:
-			err = c.answer(ctx, s, message)
+			err = c.answer(ctx, s, message, len(frame))
+		case *api.Unsupported:
+			c.log.Warn("an agent does not know a message", "host", s.host, "type", message.Type)
+		default:
+			err = fmt.Errorf("a %T came out of turn", body)
 		}
 		if err != nil {
 			return err
@@ -169,10 +190,11 @@ func (c *Control) read(ctx context.Context, s *session, held bool) error {
 	}
 }
 
-// say hands a message to the writer.
+// say hands a message to the writer, unless the session ends first.
 func (s *session) say(ctx context.Context, message any) {
 	select {
 	case s.outbox <- message:
+	case <-s.over:
 	case <-ctx.Done():
 	}
 }
@@ -211,26 +233,4 @@ func (c *Control) depart(s *session, cause error) {
 		c.log.Error("end of a session not written", "host", s.host, "error", err, "cause", cause)
 	}
 	c.events.publish(Event{NounHost, string(s.host)})
-}
-
-// progress keeps the live state of a job of this host.
-func (c *Control) progress(ctx context.Context, s *session, p *job.Progress) {
-	s.mu.Lock()
-	mine := s.holding[p.Job]
-	s.mu.Unlock()
-	if !mine {
-		// A look, or a job accepted on another connection: ask once, then remember.
-		j, err := c.store.Job(ctx, p.Job)
-		if err != nil || j.Host != s.host || j.State.Ended() {
-			return
-		}
-		s.mu.Lock()
-		s.holding[p.Job] = true
-		s.mu.Unlock()
-	}
-	if len(p.CurrentFiles) > 8 {
-		p.CurrentFiles = p.CurrentFiles[:8]
-	}
-	c.live.set(*p)
-	c.events.publish(Event{NounJob, string(p.Job)})
 }

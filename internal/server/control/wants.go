@@ -1,0 +1,154 @@
+package control
+
+import (
+	"context"
+	"errors"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/store"
+)
+
+// wants is what a host should know: the whole of what goes down.
+type wants struct {
+	host    fleet.Host
+	plan    api.Plan
+	jobs    []fleet.Job // sent to it, and not yet in its journal
+	cancels []api.Cancel
+}
+
+// ask reads what the host of s wants. Jobs that are queued become sent first.
+func (c *Control) ask(ctx context.Context, s *session) (w wants, err error) {
+	active, err := c.admitted(ctx, s)
+	if err != nil {
+		return w, err
+	}
+	if w.host, err = c.store.Host(ctx, s.host); err != nil {
+		return w, err
+	}
+	if w.plan, err = c.plan(ctx, c.store, w.host); err != nil {
+		return w, err
+	}
+	holding := s.held()
+	for _, j := range active {
+		switch {
+		case !j.CancelRequestedAt.IsZero():
+			w.cancels = append(w.cancels, api.Cancel{ID: j.ID, Cause: job.CauseOperator})
+		case j.State == job.Sent && !holding[j.ID]:
+			w.jobs = append(w.jobs, j)
+		}
+		delete(holding, j.ID)
+	}
+	for held := range holding {
+		j, err := c.store.Job(ctx, held)
+		if errors.Is(err, fleet.ErrNotFound) {
+			continue // the agent's record of it is still to come
+		}
+		if err != nil {
+			return w, err
+		}
+		// Only what was ended here goes down; lost is a guess that the agent may
+		// still correct, and what the agent ended it no longer holds.
+		if j.Host == s.host && (j.State == job.Cancelled || j.State == job.Skipped) {
+			w.cancels = append(w.cancels, api.Cancel{ID: held, Cause: job.CauseOperator})
+		}
+	}
+	return w, nil
+}
+
+// admitted lists the jobs of the host of s that have not ended, after it has
+// moved the queued ones to sent.
+func (c *Control) admitted(ctx context.Context, s *session) ([]fleet.Job, error) {
+	active, err := c.store.ActiveJobs(ctx, s.host)
+	if err != nil {
+		return nil, err
+	}
+	queued := false
+	for _, j := range active {
+		queued = queued || j.State == job.Queued
+	}
+	if !queued {
+		return active, nil
+	}
+	err = c.store.Write(ctx, func(tx *store.Tx) error {
+		if err := c.speaks(ctx, tx, s); err != nil {
+			return err
+		}
+		if active, err = tx.ActiveJobs(ctx, s.host); err != nil {
+			return err
+		}
+		for i, j := range active {
+			if j.State != job.Queued {
+				continue
+			}
+			moved, err := tx.MoveJob(ctx, j.ID, job.Queued, job.Sent, job.ByServer, c.now())
+			if err != nil {
+				return err
+			}
+			if moved {
+				active[i].State = job.Sent
+			}
+		}
+		return nil
+	})
+	return active, err
+}
+
+// closeSession notes that this node no longer holds the host's session: what was
+// sent and not accepted waits again, and looks end. Another node that has taken
+// the host over is left alone.
+func (c *Control) closeSession(ctx context.Context, host job.HostID) error {
+	var touched []fleet.Job
+	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		touched = nil
+		if err := tx.HoldHost(ctx, host); err != nil {
+			return err
+		}
+		link, err := tx.Link(ctx, host)
+		if err != nil || link.Node != c.node {
+			return err
+		}
+		if err := tx.CloseSession(ctx, c.node, host, c.now()); err != nil {
+			return err
+		}
+		touched, err = c.unsend(ctx, tx, host)
+		return err
+	})
+	c.changedJobs(touched...)
+	return err
+}
+
+// unsend lets the jobs of a host whose session has ended wait again. Those that
+// were to be cancelled end, and looks too; should the agent prove to have taken
+// one, that counts.
+func (c *Control) unsend(ctx context.Context, tx *store.Tx, host job.HostID) (touched []fleet.Job, err error) {
+	active, err := tx.ActiveJobs(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range active {
+		info, _ := job.InfoOf(j.Kind)
+		to, end := job.Queued, store.End{At: c.now()}
+		switch {
+		case info.Look:
+			to, end.Cause, end.Error = job.Lost, job.CauseSessionEnded, "The connection ended before the answer came. Ask again."
+		case j.State != job.Sent:
+			continue
+		case !j.CancelRequestedAt.IsZero():
+			to, end.Cause, end.Error = job.Cancelled, job.CauseOperator, "Cancelled before its agent had taken it."
+		}
+		moved, err := tx.MoveJob(ctx, j.ID, j.State, to, job.ByServer, c.now())
+		if err != nil {
+			return nil, err
+		}
+		if moved && to.Ended() {
+			if err := tx.EndJob(ctx, j.ID, end); err != nil {
+				return nil, err
+			}
+		}
+		j.State = to
+		touched = append(touched, j)
+	}
+	return touched, nil
+}
