@@ -153,6 +153,55 @@ func TestPagesFit(t *testing.T) {
 	}
 }
 
+// contrast finds texts whose contrast with what is behind them is too low: 4.5
+// for usual text, 3 for large one. Colours are mixed as the browser does.
+const contrast = `(() => {
+	const pen = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+	const rgba = (colour) => {
+		pen.clearRect(0, 0, 1, 1);
+		pen.fillStyle = colour;
+		pen.fillRect(0, 0, 1, 1);
+		return [...pen.getImageData(0, 0, 1, 1).data].map((v) => v / 255);
+	};
+	const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+	const behind = (e) => {
+		const layers = [];
+		for (; e; e = e.parentElement) layers.unshift(rgba(getComputedStyle(e).backgroundColor));
+		return layers.reduce((below, top) => over(top, below), rgba(matchMedia("(prefers-color-scheme: dark)").matches ? "#000" : "#fff"));
+	};
+	const light = (c) => c.slice(0, 3).map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+	const low = [];
+	for (const e of document.querySelectorAll("body *")) {
+		const text = [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.nodeValue.trim()).join("");
+		if (!text || !e.checkVisibility({visibilityProperty: true}) || e.closest(":disabled, .visually-hidden, .skip, option")) continue;
+		const style = getComputedStyle(e), ground = behind(e);
+		const a = light(over(rgba(style.color), ground)), b = light(ground);
+		const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+		const size = parseFloat(style.fontSize), large = size >= 24 || size >= 18.66 && style.fontWeight >= 700;
+		if (ratio < (large ? 3 : 4.5)) low.push(ratio.toFixed(2) + " " + e.tagName + "." + e.className + " " + text.slice(0, 30));
+	}
+	return [...new Set(low)].slice(0, 8);
+})()`
+
+func TestTextCanBeRead(t *testing.T) {
+	server := gallery(t)
+	tab := testkit.Chromium(t)
+	for _, example := range ui.Examples(time.Now()) {
+		for _, scheme := range schemes {
+			if err := visit(tab, server.URL+"/gallery/"+example.Name(), desktop, scheme); err != nil {
+				t.Fatalf("%s, %s: %v", example.Name(), scheme, err)
+			}
+			low, err := chromedp.Run(tab, chromedp.Evaluate[[]string](contrast))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(low) > 0 {
+				t.Errorf("%s, %s, has texts of low contrast: %q", example.Name(), scheme, low)
+			}
+		}
+	}
+}
+
 // firstVisit is how many bytes a first visit may take over the wire.
 const firstVisit = 150_000
 

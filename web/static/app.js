@@ -35,21 +35,32 @@
 
   // ---- Live: an event names a noun and an id; what shows it is fetched again.
   const pause = 400; // at least so many milliseconds between two fetches of one element
-  const pending = new WeakMap();
+  const pending = new Map(); // by id, since an answer may put another element in the place
 
   function refresh(element) {
-    if (pending.has(element)) { pending.set(element, "again"); return; }
-    pending.set(element, "busy");
-    const done = () => setTimeout(() => {
-      const again = pending.get(element) === "again";
-      pending.delete(element);
-      // The answer may have put another element in this one's place.
-      const now = element.isConnected ? element : document.getElementById(element.id);
-      if (again && now) refresh(now);
-    }, pause);
-    element.addEventListener("htmx:finally:request", done, { once: true });
+    if (pending.has(element.id)) { pending.set(element.id, "again"); return; }
+    if (!("htmxPowered" in element.dataset)) { // it is new, and htmx does not listen on it yet
+      setTimeout(() => { if (element.isConnected) refresh(element); }, 50);
+      return;
+    }
+    pending.set(element.id, "busy");
     htmx.trigger(element, "live");
   }
+
+  // The source of a request is another element once its answer is in place.
+  document.addEventListener("htmx:before:request", (event) => {
+    event.detail.ctx.liveId = event.detail.ctx.sourceElement.id;
+  });
+
+  document.addEventListener("htmx:finally:request", (event) => {
+    const id = event.detail.ctx.liveId;
+    if (pending.has(id)) setTimeout(() => {
+      const again = pending.get(id) === "again";
+      pending.delete(id);
+      const element = document.getElementById(id);
+      if (again && element) refresh(element);
+    }, pause);
+  });
 
   function concerns(element, noun, id) {
     return noun === "all" || element.dataset.live.split(" ").some((word) => word === noun || word === noun + ":" + id);
@@ -97,7 +108,10 @@
   }
 
   // Sentences that tell an age grow old though nothing happens.
-  setInterval(() => { if (source) all("[data-live]").forEach(refresh); }, 60000);
+  setInterval(() => {
+    pending.clear();
+    if (source) all("[data-live]").forEach(refresh);
+  }, 60000);
 
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   window.addEventListener("pagehide", close);
