@@ -1,5 +1,6 @@
-// Package screens looks at every example page in a real browser: it takes the
-// screenshots of the documentation, and checks what only a browser can tell.
+// Package screens owns the look at every example page in a real browser: the
+// screenshots of the documentation, and the checks that only a browser can make.
+// It must not know how a page is made, or any server behind it.
 package screens
 
 import (

@@ -115,6 +115,7 @@ func (s sample) join(done int) HostJoinPage {
 		page.Commands = joinCommands(&url.URL{Scheme: "https", Host: "backup.example"}, "rm1.7Lk2mQ9vXaT40pReeyJzIjoiaHR0cHM6Ly9iYWNrdXAu.uY2dWqk3v8rTn1pXc5Zb9hLa")
 	} else {
 		page.Begin = "/hosts/x/sources/new"
+		page.Token.UsedBy = "01JNQ8Z4M2R7S9T1V3X5Y6AAA9"
 	}
 	evidence := [][]string{{"from 192.0.2.31"}, {"web-3, linux amd64, restic 0.19.1", "key SHA256:7Lk2 mQ9v XaT4 0pRe"}, {"vault made the repository web-3"}, nil}
 	for i, title := range []string{"Somebody has come with the token", "The host has joined", "Its repository is ready", "Choose what to back up"} {
