@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"net/http"
 	"os"
 	"runtime"
@@ -16,7 +17,15 @@ import (
 	"github.com/restic-manager/restic-manager/test/rig"
 )
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// These tests wait more than they work, so more of them than there are cores
+	// may run at once.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	os.Exit(rig.Main(m))
+}
 
 // fleet is the smallest fleet that can back up.
 type fleet struct {
