@@ -105,7 +105,7 @@ func (c *Control) makeWay(ctx context.Context, s *session) (rival bool, err erro
 		if other == nil {
 			continue
 		}
-		if other.ping(ctx, rivalTimeout) == nil {
+		if other.ping(ctx, c.rivalPatience) == nil {
 			return true, nil
 		}
 		if err := context.Cause(ctx); err != nil {

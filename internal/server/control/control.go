@@ -50,6 +50,9 @@ type Control struct {
 	sole      bool
 	intervals api.Intervals
 	peer      PeerAddress
+	// rivalPatience is how long an older session has to show that it lives when a
+	// second one of the same host comes.
+	rivalPatience time.Duration
 
 	lobby  lobby
 	hub    hub
@@ -80,7 +83,7 @@ func New(o Options) *Control {
 	}
 	c := &Control{
 		store: o.Store, sealer: o.Sealer, identity: o.Identity, log: o.Log, now: o.Now, hasher: auth.NewHasher(),
-		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, peer: o.PeerAddress,
+		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, peer: o.PeerAddress, rivalPatience: rivalPatience,
 	}
 	c.hub.init()
 	c.live.init()

@@ -97,9 +97,12 @@ func (c *Control) gone(hello *api.Hello) *api.Gone {
 	return &api.Gone{ServerKey: c.publicKey(), Signature: ed25519.Sign(c.identity, api.GoneProof(hello.AgentNonce, hello.AgentKey))}
 }
 
-// noteAgainAfter is how often a repeated attempt is counted in an open alert, so
-// that knocking costs no write each time.
-const noteAgainAfter = time.Minute
+// The first attempts are counted one by one in the open alert, further ones once
+// in a while, so that knocking costs no write each time.
+const (
+	notedAttempts  = 10
+	noteAgainAfter = time.Minute
+)
 
 // noteStranger keeps one open row for a host id that was used with another key.
 func (c *Control) noteStranger(ctx context.Context, claimed job.HostID, address string) error {
@@ -111,7 +114,7 @@ func (c *Control) noteStranger(ctx context.Context, claimed job.HostID, address 
 		return err
 	}
 	for _, alert := range open {
-		if age := c.now().Sub(alert.LastAt); alert.Kind == fleet.AlertForeignKey && age >= 0 && age < noteAgainAfter {
+		if age := c.now().Sub(alert.LastAt); alert.Kind == fleet.AlertForeignKey && alert.Count >= notedAttempts && age >= 0 && age < noteAgainAfter {
 			return nil
 		}
 	}

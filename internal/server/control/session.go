@@ -59,10 +59,8 @@ const (
 	handshakeTimeout = 15 * time.Second
 	writeTimeout     = 30 * time.Second
 	// pingTimeout is long, so that nobody is cut off for being slow.
-	pingTimeout = 60 * time.Second
-	// rivalTimeout is how long an older session has to show that it lives when
-	// a second one of the same host comes.
-	rivalTimeout = 5 * time.Second
+	pingTimeout   = 60 * time.Second
+	rivalPatience = 5 * time.Second
 )
 
 func (s *session) info(held bool) SessionInfo {
@@ -131,22 +129,31 @@ func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, c
 	c.log.Info("session ended", "host", s.host, "cause", cause)
 }
 
-// converse runs reader and writer until one of them ends.
+// converse runs reader and writer until one of them ends, and says good-bye.
 func (c *Control) converse(ctx context.Context, s *session, held bool) {
-	done := make(chan struct{})
+	closed := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(closed)
 		s.end(c.write(ctx, s, held))
+		c.sayGoodbye(ctx, s)
 	}()
 	s.end(c.read(ctx, s, held))
-	<-done
+	<-closed
+}
+
+// sayGoodbye closes the connection, which ends its reader. A removed host is
+// told that it is, whoever noticed it first.
+func (c *Control) sayGoodbye(ctx context.Context, s *session) {
 	status := websocket.StatusGoingAway
-	if errors.Is(context.Cause(ctx), errShutdown) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errShutdown):
 		status = websocket.StatusServiceRestart
+	case errors.Is(cause, errRemoved):
+		if err := s.send(context.WithoutCancel(ctx), c.gone(&s.hello)); err != nil {
+			c.log.Info("a removed host could not be told; it is when it comes again", "host", s.host, "error", err)
+		}
 	}
-	if err := s.conn.Close(status, "session ended"); err != nil {
-		_ = s.conn.CloseNow()
-	}
+	_ = s.conn.Close(status, "session ended") // whoever does not answer is left all the same
 }
 
 // read applies what the agent says.
@@ -157,7 +164,9 @@ func (c *Control) read(ctx context.Context, s *session, held bool) error {
 		}
 	}
 	for {
-		_, frame, err := s.conn.Read(ctx)
+		// The read does not end with ctx but with the connection, or a polite close
+		// would be impossible.
+		_, frame, err := s.conn.Read(context.WithoutCancel(ctx))
 		if err != nil {
 			return err
 		}

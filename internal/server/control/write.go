@@ -107,7 +107,7 @@ func (c *Control) tell(ctx context.Context, s *session, said *told, held bool) e
 		return err
 	}
 	if !link.RemovedAt.IsZero() {
-		return errors.Join(errRemoved, s.send(ctx, c.gone(&s.hello)))
+		return errRemoved
 	}
 	if held {
 		return nil

@@ -1,0 +1,43 @@
+package control
+
+import (
+	"context"
+	"time"
+)
+
+// Bounds that tests reach.
+const (
+	MaxApplied      = maxApplied
+	MaxRejected     = maxRejected
+	MaxJobLog       = maxJobLog
+	MaxHeld         = maxHeld
+	MaxStrangers    = maxStrangers
+	EventBuffer     = eventBuffer
+	MaxStepsAnHour  = maxStepsAnHour
+	HandshakeWindow = strangerPatience
+)
+
+// Tick does once what Run does every ten seconds, with everything due.
+func (c *Control) Tick(ctx context.Context) { c.runOnce(ctx, new(duties)) }
+
+// SetRivalPatience must come before the first session.
+func (c *Control) SetRivalPatience(d time.Duration) { c.rivalPatience = d }
+
+// Strangers is how many connections have not yet proved who they are.
+func (c *Control) Strangers() int {
+	c.lobby.mu.Lock()
+	defer c.lobby.mu.Unlock()
+	return c.lobby.waiting.Len()
+}
+
+// Visit fills the lobby without a connection; it tells whether there was room.
+func (c *Control) Visit(now time.Time, end func()) (leave func(), ok bool) {
+	v := c.lobby.enter(now, end)
+	if v == nil {
+		return nil, false
+	}
+	return v.over, true
+}
+
+// Publish sends an event.
+func (c *Control) Publish(event Event) { c.events.publish(event) }
