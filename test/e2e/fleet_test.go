@@ -36,9 +36,14 @@ type fleet struct {
 
 func startFleet(t *testing.T, options rig.AgentOptions) fleet {
 	t.Helper()
-	f := fleet{Server: rig.StartServer(t, rig.ServerOptions{})}
+	return startFleetOn(t, rig.ServerOptions{}, options)
+}
+
+func startFleetOn(t *testing.T, server rig.ServerOptions, host rig.AgentOptions) fleet {
+	t.Helper()
+	f := fleet{Server: rig.StartServer(t, server)}
 	f.box = rig.StartStorageBox(t, f.Server)
-	f.host = rig.StartEndpoint(t, f.Server, f.box, "web-1", options)
+	f.host = rig.StartEndpoint(t, f.Server, f.box, "web-1", host)
 	return f
 }
 

@@ -21,7 +21,8 @@ var kills = flag.Int("e2e.kills", 5, "how many backups have their agent or serve
 // well as there are snapshots, and nothing else is left.
 func TestRandomKills(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, rig.AgentOptions{})
+	// The other journeys are on SQLite; here a dead node leaves its lease behind.
+	f := startFleetOn(t, rig.ServerOptions{Postgres: true}, rig.AgentOptions{})
 	access := f.Access(t, f.host.HostID)
 	group := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "random", LimitUploadKiB: 8 << 10,
 		Includes: []string{f.host.WriteFiles(t, "random", 100, 64<<10)}})

@@ -3,7 +3,7 @@
 package e2e
 
 import (
-	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -159,28 +159,35 @@ func (f fleet) locked(t *testing.T) {
 		t.Fatalf("locks %+v, want the exclusive one of process %d", refused.Summary.Locks, check.Pid)
 	}
 	lock := refused.Summary.Locks[0].ID
-	page := f.SignIn(t).Page(t, "/jobs/"+string(refused.ID))
-	wantSays(t, page, `action="/jobs/`+string(refused.ID)+`/unlock"`, `value="`+lock+`"`)
+	visitor := f.SignIn(t)
+	page := "/jobs/" + string(refused.ID)
+	wantSays(t, visitor.Page(t, page), `action="`+page+`/unlock"`, `value="`+lock+`"`)
 
-	live := f.unlock(t, lock, job.Failed)
+	visitor.Post(t, page+"/unlock", url.Values{"lock": {lock}})
+	live := f.newest(t, job.Unlock, job.Failed)
 	wantSays(t, live.Error, "not removed", "process "+strconv.Itoa(check.Pid), "alive")
 	if left := rig.LocksInRepository(t, access); len(left) != 1 {
 		t.Fatalf("locks after a refused removal: %v, want %s", left, lock)
 	}
 
 	check.Kill()
-	f.unlock(t, lock, job.Succeeded)
+	wantSays(t, visitor.Page(t, page), `action="`+page+`/unlock"`) // still, or again
+	visitor.Post(t, page+"/unlock", url.Values{"lock": {lock}})
+	f.newest(t, job.Unlock, job.Succeeded)
 	if left := rig.LocksInRepository(t, access); len(left) != 0 {
 		t.Errorf("locks after the removal: %v", left)
 	}
-	f.API.WaitJob(t, f.API.BackUp(t, f.host.HostID, group.ID).ID, job.Succeeded)
+	wantSays(t, visitor.Page(t, page), `action="`+page+`/again"`)
+	visitor.Post(t, page+"/again", nil)
+	if again := f.newest(t, job.Backup, job.Succeeded); again.ID == refused.ID {
+		t.Error("the page made no new job")
+	}
 }
 
-func (f fleet) unlock(t *testing.T, lock string, want job.State) (ended rig.Job) {
+// newest waits for the newest job of a kind.
+func (f fleet) newest(t *testing.T, kind job.Kind, want job.State) rig.Job {
 	t.Helper()
-	f.API.Do(t, http.StatusAccepted, http.MethodPost, "/hosts/"+string(f.host.HostID)+"/jobs",
-		map[string]any{"kind": job.Unlock, "lock_id": lock}, &ended)
-	return f.API.WaitJob(t, ended.ID, want)
+	return f.API.WaitJob(t, f.API.Jobs(t, f.host.HostID, "kind="+string(kind))[0].ID, want)
 }
 
 // logOverRestart wants each of many lines once in the log of a job during which
