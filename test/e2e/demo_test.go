@@ -161,23 +161,31 @@ func TestDemoUntilInterrupted(t *testing.T) {
 	}
 }
 
-// TestDemoInterruptedEarly presses Ctrl-C while the demo is coming up.
+// TestDemoInterruptedEarly ends the demo while it is coming up: by Ctrl-C, by a
+// plain kill, and by closing the terminal.
 func TestDemoInterruptedEarly(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(rig.Dir(t), "demo")
-	command, output := demoCommand(t, "--dir", dir, "--listen", freeAddress(t))
-	demo := testkit.Start(t, command)
-	wait(t, "the first agent", func() bool {
-		_, err := os.Stat(filepath.Join(dir, "storage", "agent"))
-		return err == nil
-	})
-	demo.Signal(t, syscall.SIGINT)
-	if err := demo.Wait(); err == nil {
-		t.Error("a demo that never came up ended with 0")
-	}
-	wantSays(t, output.String(), "stopped before it was ready")
-	if left := mentioning(t, dir); len(left) > 0 {
-		t.Errorf("processes are left: %v", left)
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			dir := filepath.Join(rig.Dir(t), "demo")
+			command, output := demoCommand(t, "--dir", dir, "--listen", freeAddress(t))
+			demo := testkit.Start(t, command)
+			wait(t, "the first agent", func() bool {
+				_, err := os.Stat(filepath.Join(dir, "storage", "agent"))
+				return err == nil
+			})
+			demo.Signal(t, signal)
+			if err := demo.Wait(); err == nil {
+				t.Error("a demo that never came up ended with 0")
+			}
+			wantSays(t, output.String(), "stopped before it was ready")
+			if left := mentioning(t, dir); len(left) > 0 {
+				t.Errorf("processes are left: %v", left)
+				for pid := range left {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
+				}
+			}
+		})
 	}
 }
 
@@ -186,20 +194,23 @@ func freeAddress(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
 }
 
-// mentioning gives the command lines of the processes that name the folder.
-func mentioning(t *testing.T, dir string) (lines []string) {
+// mentioning gives the command lines of the processes that name the folder, by
+// their ids.
+func mentioning(t *testing.T, dir string) map[int]string {
 	t.Helper()
+	lines := map[int]string{}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		if _, err := strconv.Atoi(entry.Name()); err != nil {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
 			continue
 		}
 		raw, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
 		if line := string(bytes.ReplaceAll(raw, []byte{0}, []byte{' '})); err == nil && strings.Contains(line, dir) {
-			lines = append(lines, line)
+			lines[pid] = line
 		}
 	}
 	return lines
