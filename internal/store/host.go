@@ -163,21 +163,44 @@ type HostCounts struct {
 
 // CountHosts sums up the fleet.
 func (r reader) CountHosts(ctx context.Context, now time.Time) (c HostCounts, err error) {
-	const endpoint = "storage_url = '' AND last_backup_state"
-	err = r.q.QueryRowContext(ctx, `SELECT
-		coalesce(sum(CASE WHEN storage_url = '' THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN storage_url <> '' THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN session_node <> '' AND EXISTS (SELECT 1 FROM leases l WHERE l.name = 'node:' || session_node AND l.until > $1) THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN `+endpoint+` = '' THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN `+endpoint+` = 'succeeded' THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN `+endpoint+` = 'warning' THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN `+endpoint+` IN ('failed', 'lost') THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN `+endpoint+` NOT IN ('', 'succeeded', 'warning', 'failed', 'lost') THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN quarantined_at > 0 THEN 1 ELSE 0 END), 0)
-		FROM hosts WHERE removed_at = 0`, millis(now)).
-		Scan(&c.Endpoints, &c.Storage, &c.Online, &c.Never, &c.Good, &c.Warned, &c.Bad, &c.Other, &c.Quarantined)
+	type kind struct {
+		storage, state      string
+		online, quarantined bool
+		hosts               int
+	}
+	// The rows of the inner query are few, and hosts_sums holds all it reads.
+	kinds, err := collect(ctx, r.q, func(row scanner) (k kind, err error) {
+		return k, row.Scan(&k.storage, &k.state, &k.online, &k.quarantined, &k.hosts)
+	}, `SELECT storage_url, last_backup_state, EXISTS (SELECT 1 FROM leases l WHERE l.name = 'node:' || session_node AND l.until > $1), quarantined_at > 0, hosts
+		FROM (SELECT storage_url, last_backup_state, session_node, quarantined_at, count(*) AS hosts FROM hosts WHERE removed_at = 0
+			GROUP BY storage_url, last_backup_state, session_node, quarantined_at) AS kinds`, millis(now))
 	if err != nil {
 		return c, fmt.Errorf("count hosts: %w", err)
+	}
+	for _, k := range kinds {
+		if k.online {
+			c.Online += k.hosts
+		}
+		if k.quarantined {
+			c.Quarantined += k.hosts
+		}
+		if k.storage != "" {
+			c.Storage += k.hosts
+			continue
+		}
+		c.Endpoints += k.hosts
+		switch job.State(k.state) {
+		case "":
+			c.Never += k.hosts
+		case job.Succeeded:
+			c.Good += k.hosts
+		case job.Warning:
+			c.Warned += k.hosts
+		case job.Failed, job.Lost:
+			c.Bad += k.hosts
+		default:
+			c.Other += k.hosts
+		}
 	}
 	return c, nil
 }

@@ -86,6 +86,8 @@ CREATE TABLE hosts (
 );
 CREATE UNIQUE INDEX hosts_name ON hosts (lower(name)) WHERE removed_at = 0;
 CREATE INDEX hosts_session ON hosts (session_node);
+-- Every page counts the hosts; this holds all that the counting reads.
+CREATE INDEX hosts_sums ON hosts (storage_url, last_backup_state, session_node, quarantined_at) WHERE removed_at = 0;
 
 CREATE TABLE repositories (
     id             TEXT PRIMARY KEY,
