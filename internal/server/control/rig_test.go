@@ -271,3 +271,7 @@ func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
 }
+
+func deleteGroup(id job.GroupID) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error { return tx.DeleteGroup(ctx, id) }
+}
