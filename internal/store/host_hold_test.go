@@ -93,3 +93,47 @@ func testUnsettled(t *testing.T, s *store.Store) {
 		t.Errorf("still unsettled: %v", got)
 	}
 }
+
+// testCounts: what bounds hang on, and what is removed when it is old.
+func testCounts(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	h := addHost(t, s, "h")
+	r := addRepository(t, s, h.ID)
+	for n := range 3 {
+		j := newJob(h.ID, job.Provision, "")
+		j.Repository, j.Origin, j.CreatedAt = r.ID, job.ByAccount, start.Add(time.Duration(n)*time.Hour)
+		write(t, s, func(tx *store.Tx) error {
+			return errors.Join(tx.InsertJob(ctx, j), tx.RejectRecord(ctx, h.ID, "j", uint64(n), "k", "b", "r", start))
+		})
+	}
+	for limit, want := range map[int]int{2: 2, 10: 3} {
+		if n, err := s.CountOfAccount(ctx, h.ID, limit); err != nil || n != want {
+			t.Errorf("CountOfAccount up to %d = %d, %v", limit, n, err)
+		}
+	}
+	if n, err := s.CountRecent(ctx, r.ID, job.Provision, start.Add(time.Hour)); err != nil || n != 2 {
+		t.Errorf("CountRecent = %d, %v", n, err)
+	}
+	if n, err := s.CountRecent(ctx, r.ID, job.Init, start); err != nil || n != 0 {
+		t.Errorf("CountRecent of another kind = %d, %v", n, err)
+	}
+	if n, err := s.CountRejected(ctx, h.ID); err != nil || n != 3 {
+		t.Errorf("CountRejected = %d, %v", n, err)
+	}
+	for _, subject := range []string{"open", "closed"} {
+		write(t, s, func(tx *store.Tx) error {
+			_, err := tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertGap, Host: h.ID, Subject: subject}, start)
+			return err
+		})
+	}
+	write(t, s, func(tx *store.Tx) error {
+		return errors.Join(tx.CloseAlert(ctx, fleet.AlertGap, h.ID, "closed", start), tx.DropAlerts(ctx, start.Add(time.Hour)))
+	})
+	if open, err := s.Alerts(ctx, h.ID); err != nil || len(open) != 1 {
+		t.Errorf("open alerts = %+v, %v", open, err)
+	}
+	write(t, s, func(tx *store.Tx) error { // a closed one that is gone leaves room for the same again
+		_, err := tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertGap, Host: h.ID, Subject: "closed"}, start)
+		return err
+	})
+}

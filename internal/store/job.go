@@ -206,7 +206,7 @@ func (t *Tx) NoteBackup(ctx context.Context, j fleet.Job) error {
 // CountOfAccount counts the jobs of a host that only its agent knew of, as far
 // as limit.
 func (r reader) CountOfAccount(ctx context.Context, host job.HostID, limit int) (n int, err error) {
-	err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE host_id = $1 AND origin = $2 LIMIT $3) AS some", host, job.ByAccount, limit).Scan(&n)
+	err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE host_id = $1 AND origin = $2 LIMIT $3) AS found", host, job.ByAccount, limit).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count jobs of an agent's account: %w", err)
 	}
