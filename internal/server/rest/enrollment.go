@@ -80,7 +80,7 @@ func (a *API) createEnrollment(ctx context.Context, who auth.Identity, in *newEn
 	if err != nil {
 		return nil, err
 	}
-	return &only[NewEnrollmentToken]{NewEnrollmentToken{showEnrollment(made), token, "restic-manager-agent enroll --server " + a.reachedAt(in.request)}}, nil
+	return &only[NewEnrollmentToken]{NewEnrollmentToken{showEnrollment(made), token, fleet.EnrolCommand(a.Secure(in.request), in.request.Host)}}, nil
 }
 
 func (a *API) enrollments(ctx context.Context, _ auth.Identity, in *Paged) (*list[EnrollmentToken], error) {
@@ -101,12 +101,4 @@ func (a *API) enrollment(ctx context.Context, _ auth.Identity, in *ByID) (*only[
 
 func (a *API) withdrawEnrollment(ctx context.Context, who auth.Identity, in *ByID) (*nothing, error) {
 	return &nothing{}, a.Control.WithdrawEnrollmentToken(ctx, who, in.ID)
-}
-
-// reachedAt is the server as the asker reached it.
-func (a *API) reachedAt(r *http.Request) string {
-	if a.Secure(r) {
-		return "https://" + r.Host
-	}
-	return "http://" + r.Host
 }

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -112,7 +111,7 @@ func (s sample) join(done int) HostJoinPage {
 	token := fleet.EnrollmentToken{ID: "01JNQ8Z4M2R7S9T1V3X5Y6T0K1", Name: "web-3", ExpiresAt: s.now.Add(58 * time.Minute), CreatedAt: s.ago(2 * time.Minute)}
 	page := HostJoinPage{Frame: s.frame("Add a host", "/"), Token: token, Name: token.Name, Live: "/enrollments/x?part=live"}
 	if done == 0 {
-		page.Commands = joinCommands(&url.URL{Scheme: "https", Host: "backup.example"}, "rm1.7Lk2mQ9vXaT40pReeyJzIjoiaHR0cHM6Ly9iYWNrdXAu.uY2dWqk3v8rTn1pXc5Zb9hLa")
+		page.Commands = joinCommands(fleet.EnrolCommand(true, "backup.example"), "rm1.7Lk2mQ9vXaT40pReeyJzIjoiaHR0cHM6Ly9iYWNrdXAu.uY2dWqk3v8rTn1pXc5Zb9hLa")
 	} else {
 		page.Begin = "/hosts/x/sources/new"
 		page.Token.UsedBy = "01JNQ8Z4M2R7S9T1V3X5Y6AAA9"

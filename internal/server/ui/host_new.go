@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -169,29 +167,16 @@ type JoinCommand struct {
 	Text   string
 }
 
-// joinCommands hand the token over on standard input, so that no process list
-// shows it. Without a token there are none.
-func joinCommands(server *url.URL, token string) []JoinCommand {
+// joinCommands hand the token over to the command that enrols. Without a token
+// there are none.
+func joinCommands(enrol, token string) []JoinCommand {
 	if token == "" {
 		return nil
 	}
-	enroll := "restic-manager-agent enroll --server " + server.String()
-	if address, err := netip.ParseAddr(server.Hostname()); server.Scheme == "http" && server.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
-		enroll += " --insecure" // as this server was told, too
-	}
 	return []JoinCommand{
-		{"command-unix", "Linux, macOS and FreeBSD, in a shell", "echo '" + token + "' | sudo " + enroll},
-		{"command-windows", "Windows, in PowerShell as administrator", "'" + token + "' | " + enroll},
+		{"command-unix", "Linux, macOS and FreeBSD, in a shell", "echo '" + token + "' | sudo " + enrol},
+		{"command-windows", "Windows, in PowerShell as administrator", "'" + token + "' | " + enrol},
 	}
-}
-
-// serverURL is this server as the asker reached it.
-func (u *UI) serverURL(r *http.Request) *url.URL {
-	scheme := "http"
-	if u.Secure(r) {
-		scheme = "https"
-	}
-	return &url.URL{Scheme: scheme, Host: r.Host}
 }
 
 // fingerprint is a public key as people compare it with what the agent says.
@@ -215,8 +200,8 @@ func (u *UI) hostJoin(w http.ResponseWriter, r *http.Request) error {
 	if page.Frame, err = u.frame(r, "Add a host", Crumb{"Fleet", "/"}); err != nil {
 		return err
 	}
-	if !isPart(r) {
-		page.Commands = joinCommands(u.serverURL(r), u.tokens.take(token.ID))
+	if r.Method == http.MethodGet && !isPart(r) { // a HEAD has no place to show it
+		page.Commands = joinCommands(fleet.EnrolCommand(u.Secure(r), r.Host), u.tokens.take(token.ID))
 	}
 	return u.show(w, r, "host_join", "join-live", page)
 }
