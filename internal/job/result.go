@@ -1,6 +1,12 @@
 package job
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
 
 // Summary is what a job that ended has to show. Sizes are bytes.
 type Summary struct {
@@ -100,6 +106,23 @@ type LogLine struct {
 	At    int64    `json:"at"` // milliseconds since 1970, UTC, the agent's clock
 	Level LogLevel `json:"level"`
 	Text  string   `json:"text"`
+}
+
+// Plain is the line as plain text without a line end. What is not graphic comes
+// escaped: names of files are in it, and they must not make up lines nor command
+// the terminal of whoever reads it.
+func (l LogLine) Plain() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s %-5s ", time.UnixMilli(l.At).UTC().Format("2006-01-02T15:04:05.000Z"), l.Level)
+	for _, r := range l.Text {
+		if unicode.IsGraphic(r) {
+			text.WriteRune(r)
+			continue
+		}
+		escaped := strconv.QuoteRune(r)
+		text.WriteString(escaped[1 : len(escaped)-1])
+	}
+	return text.String()
 }
 
 // LogLevel grades a log line.

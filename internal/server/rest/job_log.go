@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -19,10 +18,6 @@ const ndjson = "application/x-ndjson"
 
 // logPiece is how much of a log is held in memory at once, in bytes.
 const logPiece = 256 << 10
-
-// pieceTimeout is how long one piece of a stream may take on its way; a slow
-// reader is served, one that has gone is not waited for.
-const pieceTimeout = time.Minute
 
 type logInput struct {
 	ByID
@@ -78,8 +73,7 @@ func (a *API) jobLog(ctx context.Context, in *logInput) (*huma.StreamResponse, e
 }
 
 func textLine(into *bytes.Buffer, _ int64, line job.LogLine) {
-	text := strings.NewReplacer("\r", `\r`, "\n", `\n`).Replace(line.Text)
-	fmt.Fprintf(into, "%s %-5s %s\n", lineTime(line).Format("2006-01-02T15:04:05.000Z"), line.Level, text)
+	into.WriteString(line.Plain() + "\n")
 }
 
 func jsonLine(into *bytes.Buffer, number int64, line job.LogLine) {
@@ -89,11 +83,8 @@ func jsonLine(into *bytes.Buffer, number int64, line job.LogLine) {
 
 func lineTime(line job.LogLine) time.Time { return time.UnixMilli(line.At).UTC() }
 
-// writePiece sends bytes on at once, within pieceTimeout.
+// writePiece sends bytes on at once.
 func writePiece(w http.ResponseWriter, out *http.ResponseController, piece []byte) error {
-	if err := out.SetWriteDeadline(time.Now().Add(pieceTimeout)); err != nil {
-		return err
-	}
 	if _, err := w.Write(piece); err != nil {
 		return err
 	}

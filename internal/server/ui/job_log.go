@@ -116,7 +116,7 @@ func (u *UI) jobLogText(w http.ResponseWriter, r *http.Request) error {
 			break
 		}
 		for _, line := range lines {
-			if _, err := io.WriteString(w, time.UnixMilli(line.At).UTC().Format("2006-01-02T15:04:05.000Z")+" "+string(line.Level)+" "+line.Text+"\n"); err != nil {
+			if _, err := io.WriteString(w, line.Plain()+"\n"); err != nil {
 				return nil // the reader went away
 			}
 		}
