@@ -31,7 +31,7 @@ func (s *Server) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("/", crossOrigin.Handler(pages))
-	return headers(mux, secure), nil
+	return bounded(headers(mux, secure), bodyTimeout, pieceTimeout), nil
 }
 
 // secure tells whether the browser speaks TLS: with this server, or with a
@@ -58,19 +58,11 @@ func say(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text)) // a reader that went away is no error of ours
 }
 
-// contentPolicy allows our own files only, and no script or style in a page.
-// Tabler draws some signs from data: images.
-const contentPolicy = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
-
 func headers(next http.Handler, secure func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", contentPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		ui.SecureHeaders(w.Header())
 		if secure(r) {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		next.ServeHTTP(w, r)
 	})

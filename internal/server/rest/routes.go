@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -70,6 +71,9 @@ const bearerScheme = "token"
 // group with a thousand paths.
 const maxBody = 1 << 20
 
+// bodyTimeout is long enough for a body on a slow line.
+const bodyTimeout = 2 * time.Minute
+
 // operation is what huma needs to know of a route.
 func (a *API) operation(route Route) huma.Operation {
 	id := strings.ToLower(route.Method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(route.Path)
@@ -80,7 +84,8 @@ func (a *API) operation(route Route) huma.Operation {
 		Security:    []map[string][]string{{bearerScheme: {}}},
 		Middlewares: huma.Middlewares{a.guard(route)},
 		// A body below its bound is read whole; huma refuses what reaches it.
-		MaxBodyBytes: maxBody,
+		MaxBodyBytes:    maxBody,
+		BodyReadTimeout: bodyTimeout,
 		Responses: map[string]*huma.Response{"default": {
 			Description: "What went wrong",
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")}},

@@ -19,6 +19,9 @@ func (u *UI) eventStream(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no")
+	if r.Method == http.MethodHead {
+		return nil
+	}
 	stream := http.NewResponseController(w)
 	if _, err := fmt.Fprint(w, "event: ready\ndata: {}\n\n"); err != nil {
 		return nil // the tab went away

@@ -34,7 +34,7 @@ func NewGallery() (http.Handler, error) {
 		<-r.Context().Done()
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secureHeaders(w.Header())
+		SecureHeaders(w.Header())
 		mux.ServeHTTP(w, r)
 	}), nil
 }

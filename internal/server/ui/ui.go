@@ -34,7 +34,8 @@ type Options struct {
 }
 
 // UI is the http.Handler of all pages and of what they are made of. Whoever
-// serves it puts http.CrossOriginProtection around it.
+// serves it puts http.CrossOriginProtection around it, and SecureHeaders on every
+// answer.
 type UI struct {
 	Options
 	mux      *http.ServeMux
@@ -73,15 +74,17 @@ const contentPolicy = "default-src 'self'; img-src 'self' data:; object-src 'non
 
 // ServeHTTP implements http.Handler.
 func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	secureHeaders(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
 	u.mux.ServeHTTP(w, r)
 }
 
-func secureHeaders(header http.Header) {
+// SecureHeaders tells a browser what no answer of ours may do, whatever text a
+// stranger got into it.
+func SecureHeaders(header http.Header) {
 	header.Set("Content-Security-Policy", contentPolicy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
-	header.Set("Cache-Control", "no-store")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
 // maxForm bounds what is taken of a form, in bytes.
@@ -111,17 +114,31 @@ func (u *UI) guard(route Route) http.Handler {
 		switch {
 		case err != nil && !errors.Is(err, auth.ErrUnauthenticated):
 		case route.Permission == Public:
-			err = route.handle(u, w, r)
+			err = u.handle(route, w, r)
 		case err != nil:
 		case !found.who.Allows(route.Permission):
 			err = fleet.Forbidden("Your role, %s, does not allow this. Ask an administrator.", found.who.Role)
 		default:
-			err = route.handle(u, w, r)
+			err = u.handle(route, w, r)
 		}
 		if err != nil {
 			u.fail(w, r, err)
 		}
 	})
+}
+
+// handle reads the form before the handler does, so that one that did not come
+// whole is never taken for one with empty fields.
+func (u *UI) handle(route Route, w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return route.handle(u, w, r)
+	}
+	if err := r.ParseForm(); err != nil {
+		invalid := &fleet.Invalid{}
+		invalid.Add("", "What was sent did not come whole, or is larger than %d KiB. Nothing was changed.", maxForm>>10)
+		return invalid
+	}
+	return route.handle(u, w, r)
 }
 
 func (u *UI) identify(r *http.Request) (visitor, error) {
