@@ -111,7 +111,7 @@ func (c *statusCommand) Run(all *commands) error {
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	all := new(commands)
@@ -127,4 +127,14 @@ func run() int {
 		return 1
 	}
 	return 0
+}
+
+// stopSignals ask for an orderly end. A closed terminal is one of them, or what
+// was started from it would live on; nohup says otherwise.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }

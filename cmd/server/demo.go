@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/restic-manager/restic-manager/internal/demo"
 	"github.com/restic-manager/restic-manager/internal/server"
@@ -18,9 +16,6 @@ type demoCommand struct {
 }
 
 func (c *demoCommand) Run(ctx context.Context) error {
-	// Its processes do not see the terminal, so its closing must end them too.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
-	defer stop()
 	return demo.Run(ctx, demo.Options{Dir: c.Dir, Listen: c.Listen, Hosts: c.Hosts, Once: c.Once, Out: os.Stdout, Access: revealAccess})
 }
 

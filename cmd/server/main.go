@@ -134,7 +134,7 @@ func run() int {
 		// Memory is dearer here than the time that collecting it twice as often takes.
 		debug.SetGCPercent(50)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
 	parsed := kong.Parse(new(commands), kong.Name("restic-manager-server"), kong.UsageOnError(),
 		kong.Description("One console for the restic backups of many machines."),
@@ -144,4 +144,14 @@ func run() int {
 		return 1
 	}
 	return 0
+}
+
+// stopSignals ask for an orderly end. A closed terminal is one of them, or what
+// was started from it would live on; nohup says otherwise.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
