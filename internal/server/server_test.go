@@ -8,13 +8,16 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/server"
+	"github.com/restic-manager/restic-manager/internal/server/control"
 )
 
 // run starts a server on loopback and returns its address, its setup token, and
@@ -111,6 +114,35 @@ func goroutinesLeft() (left string) {
 		}
 	}
 	return left
+}
+
+func TestTokenIsMadeOnlyWhereAServerHasItsData(t *testing.T) {
+	dir := t.TempDir()
+	wanted := control.NewAPIToken{Name: "backup script", Role: auth.Viewer}
+	if token, err := server.CreateToken(t.Context(), server.Options{Dir: dir}, wanted); err == nil || token != "" {
+		t.Errorf("a folder without a server gave %q, %v", token, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+	address, _, _ := run(t, dir)
+	token, err := server.CreateToken(t.Context(), server.Options{Dir: dir}, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v1/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set("Authorization", "Bearer "+token)
+	answer, err := browser.Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("the token is answered with %s", answer.Status)
+	}
 }
 
 func TestOneOfManyBrowsersSetsUp(t *testing.T) {

@@ -3,7 +3,10 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/server/control"
@@ -32,6 +35,12 @@ func RevealAccess(ctx context.Context, o Options) (all []control.HostAccess, err
 
 // locally works on a server's data beside the running server.
 func locally(ctx context.Context, o Options, do func(*control.Control) error) (err error) {
+	if o.Database == "" {
+		// Opening would make a fresh database, in which nothing said here counts.
+		if _, err := os.Stat(o.database()); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("open %s: no server has its data there; name its folder with --data-dir", o.Dir)
+		}
+	}
 	s, err := store.Open(ctx, o.database())
 	if err != nil {
 		return err
