@@ -21,6 +21,7 @@ func TestTextNeverPrintsItself(t *testing.T) {
 	for _, printed := range []string{
 		fmt.Sprint(secret), fmt.Sprintf("%v %+v %#v %s %q", secret, secret, secret, secret, secret),
 		fmt.Sprintf("%+v", struct{ P crypto.Text }{secret}), string(encoded),
+		fmt.Sprintf("%d %t %e %c %U %8.3v", secret, secret, secret, secret, secret, secret),
 	} {
 		if strings.Contains(printed, "hunter2") {
 			t.Errorf("printed as %q", printed)

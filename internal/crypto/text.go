@@ -1,6 +1,10 @@
 package crypto
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 const redacted = "[redacted]"
 
@@ -22,6 +26,9 @@ func (t Text) String() string { return redacted }
 
 // GoString implements fmt.GoStringer.
 func (t Text) GoString() string { return redacted }
+
+// Format implements fmt.Formatter, so that no verb reaches into the value.
+func (t Text) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
 
 // LogValue implements slog.LogValuer.
 func (t Text) LogValue() slog.Value { return slog.StringValue(redacted) }
