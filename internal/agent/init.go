@@ -162,6 +162,9 @@ func (p place) openWorkshop() error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a folder", workshop)
 	}
+	if uid, _, known := ownerOf(info); known && uid != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, not to this agent's, who could put links into it", workshop, uid)
+	}
 	return nil
 }
 

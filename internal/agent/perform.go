@@ -31,8 +31,13 @@ var work = map[job.Kind]func(*Agent, *task) outcome{
 	job.Init:      (*Agent).initRepository,
 }
 
-// perform carries a job out and journals how it ended.
+// perform carries a job out and journals how it ended. The policy is asked again:
+// it may have changed since a job that begins after a restart was accepted.
 func (a *Agent) perform(t *task) {
+	if problem := a.policy.refusal(t.info.Kind); problem != "" {
+		a.finish(t, failed(problem, ""))
+		return
+	}
 	carryOut, ok := work[t.info.Kind]
 	if !ok {
 		a.finish(t, failed(fmt.Sprintf("This agent does not know how to carry out %q.", t.info.Kind), "Update the agent on this machine."))
@@ -68,7 +73,7 @@ func (a *Agent) finish(t *task, o outcome) {
 			break
 		}
 		a.log.Error("the end of a job could not be written down; trying again", "job", t.id, "error", err)
-		if !sleep(t.ctx, pause(attempt, a.patience.retryMin, a.patience.retryMax)) {
+		if !a.tasks.pause(pause(attempt, a.patience.retryMin, a.patience.retryMax)) {
 			return
 		}
 	}

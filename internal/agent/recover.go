@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/agent/journal"
@@ -53,7 +54,13 @@ func (a *Agent) recover(t *task) (begin bool) {
 	for attempt := 0; ; {
 		left, err := restic.FindLeft(string(t.id))
 		if err != nil && !errors.Is(err, restic.ErrProcessesUnknown) {
-			a.log.Warn("the processes of a job can't be listed", "job", t.id, "error", err)
+			// A restic of this job may be at work, so nothing is decided yet.
+			a.log.Warn("the processes of a job can't be listed; trying again", "job", t.id, "error", err)
+			if !r.waitForRepository(attempt) {
+				return false
+			}
+			attempt++
+			continue
 		}
 		r.remains.ProcessLeft = len(left) > 0
 		r.remains.CancelAsked = t.cancelAsked.Load()
@@ -179,7 +186,13 @@ func (r *recovery) ask() job.Proof {
 	if r.found == nil {
 		return job.Absent
 	}
+	r.remains.Troubled = r.remains.Troubled || savedNothing(r.found)
 	return job.Found
+}
+
+// savedNothing tells whether a snapshot says that it holds no file.
+func savedNothing(s *restic.Snapshot) bool {
+	return s.Summary != nil && s.Summary.TotalFilesProcessed == 0
 }
 
 // startTolerance allows for clocks that count in different steps.
@@ -255,6 +268,11 @@ func (r *recovery) outcome(decision job.Decision) outcome {
 				TotalFilesProcessed: s.TotalFilesProcessed, TotalBytesProcessed: s.TotalBytesProcessed,
 				DataAdded: s.DataAdded, DataAddedPacked: s.DataAddedPacked, TotalDuration: s.BackupEnd.Sub(s.BackupStart).Seconds()})
 			o.ended.Summary.Findings = findings
+		}
+		if savedNothing(r.found) {
+			o.ended.Error = "The agent was restarted while it ran. " + nothingSaved.sentence(1, "")
+			o.ended.Summary.Advice = nothingSaved.advice
+			o.ended.Summary.Findings = append(slices.Clone(o.ended.Summary.Findings), job.Finding{Kind: job.NothingSaved})
 		}
 		o.ended.Summary.SnapshotID = r.found.ID
 		r.task.log.add(job.LogInfo, fmt.Sprintf("The agent was restarted while this job ran; its snapshot %.8s was found.", r.found.ID))

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -147,37 +148,83 @@ func TestRecoveryWithoutASnapshot(t *testing.T) {
 	r.enrol()
 	begun, cancelled := job.NewID(time.Now()), job.NewID(time.Now())
 	spec := mustJSON(t, &job.UnlockSpec{Repository: r.access.Repository, LockID: strings.Repeat("a", 64)})
-	book, err := journal.Open(filepath.Join(r.dir, "journal"), journal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range []struct {
-		kind api.RecordKind
-		id   job.ID
-		body any
-	}{
+	r.leaveJournal([]left{
 		{api.RecordAccepted, begun, api.Accepted{Kind: job.Unlock, Spec: spec}},
 		{api.RecordStarted, begun, api.Started{}},
 		{api.RecordAccepted, cancelled, api.Accepted{Kind: job.Unlock, Spec: spec}},
 		{api.RecordCancel, cancelled, api.CancelAsked{Cause: job.CauseOperator}},
-	} {
-		record, err := api.NewRecord(entry.kind, entry.id, time.Now().UnixMilli(), entry.body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := book.Append(record); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := book.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	r.start()
 	if ended := r.peer.awaitEnded(begun); ended.State != job.Lost || ended.Cause != job.CauseRestarted {
 		t.Errorf("begun = %+v", ended)
 	}
 	if ended := r.peer.awaitEnded(cancelled); ended.State != job.Cancelled || ended.Cause != job.CauseOperator {
 		t.Errorf("cancelled = %+v", ended)
+	}
+}
+
+// left is one record that a killed agent left behind.
+type left struct {
+	kind api.RecordKind
+	id   job.ID
+	body any
+}
+
+// leaveJournal writes a journal as a killed agent leaves it.
+func (r *rig) leaveJournal(records []left) {
+	r.t.Helper()
+	book, err := journal.Open(filepath.Join(r.dir, "journal"), journal.Options{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, one := range records {
+		record, err := api.NewRecord(one.kind, one.id, time.Now().UnixMilli(), one.body)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if _, err := book.Append(record); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if err := book.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestRecoveredSnapshotWithoutAFileIsNotGreen(t *testing.T) {
+	r := newRig(t, "").withRepository()
+	r.enrol()
+	id := job.NewID(time.Now())
+	empty := filepath.Join(r.dir, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.leaveJournal([]left{{api.RecordAccepted, id, api.Accepted{Kind: job.Backup, Spec: mustJSON(t, r.backupSpec(empty))}}, {api.RecordStarted, id, api.Started{}}})
+	made, err := r.runner().Backup(t.Context(), restic.BackupOptions{Call: r.call(), Host: resticHost, Tags: []string{job.GroupTag(r.group)}, Includes: []string{empty}})
+	if err != nil || made.Summary == nil {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	r.start()
+	ended := r.peer.awaitEnded(id)
+	if ended.State != job.Warning || ended.Summary.SnapshotID != made.Summary.SnapshotID || !strings.Contains(ended.Error, "no file at all") {
+		t.Errorf("ended = %+v %+v", ended, ended.Summary)
+	}
+	if !slices.ContainsFunc(ended.Summary.Findings, func(f job.Finding) bool { return f.Kind == job.NothingSaved }) {
+		t.Errorf("findings = %v", ended.Summary.Findings)
+	}
+}
+
+func TestPolicyIsAskedAgainAfterARestart(t *testing.T) {
+	r := newRig(t, "allow: [snapshots]\n").withRepository()
+	r.enrol()
+	id := job.NewID(time.Now())
+	r.leaveJournal([]left{{api.RecordAccepted, id, api.Accepted{Kind: job.Backup, Spec: mustJSON(t, r.backupSpec())}}})
+	r.start()
+	if ended := r.peer.awaitEnded(id); ended.State != job.Failed || !strings.Contains(ended.Error, "policy") {
+		t.Errorf("ended = %+v", ended)
+	}
+	if list := r.snapshots(); len(list) != 0 {
+		t.Errorf("%d snapshots were made", len(list))
 	}
 }
 

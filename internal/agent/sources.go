@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/restic-manager/restic-manager/internal/job"
 )
@@ -20,6 +21,8 @@ const sourcesDir = "sources"
 // inspectionWait bounds how long a job waits at its end for a look at its
 // sources that hangs, as it can on a dead network mount.
 const inspectionWait = 2 * time.Second
+
+func isSeparator(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(uint8(r)) }
 
 // groupMemory is what is remembered of one group between backups.
 type groupMemory struct {
@@ -98,7 +101,7 @@ func inspectSources(paths []string, memory groupMemory) inspection {
 func inspectSource(path string, before sourceMemory) (finding job.Finding, seen sourceMemory) {
 	// A slash at the end would follow a link here, as restic does not.
 	bare := path
-	if trimmed := strings.TrimRight(path, string(filepath.Separator)+"/"); trimmed != "" && trimmed != filepath.VolumeName(path) {
+	if trimmed := strings.TrimRightFunc(path, isSeparator); trimmed != "" && trimmed != filepath.VolumeName(path) {
 		bare = trimmed
 	}
 	info, err := os.Lstat(bare)

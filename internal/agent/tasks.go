@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/agent/journal"
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -97,10 +98,11 @@ type tasks struct {
 	active  map[job.ID]*task
 	looks   map[job.ID]context.CancelCauseFunc
 	running sync.WaitGroup
+	halt    chan struct{} // closed when all jobs are to end
 }
 
 func newTasks(a *Agent) *tasks {
-	return &tasks{agent: a, active: map[job.ID]*task{}, looks: map[job.ID]context.CancelCauseFunc{}}
+	return &tasks{agent: a, active: map[job.ID]*task{}, looks: map[job.ID]context.CancelCauseFunc{}, halt: make(chan struct{})}
 }
 
 // open lets jobs start; base outlives them all.
@@ -217,12 +219,26 @@ func (ts *tasks) cancel(t *task, cause stopError) {
 func (ts *tasks) stop(cause stopError) {
 	ts.mutex.Lock()
 	ts.closed = true
+	close(ts.halt)
 	ts.waiting = nil
 	for _, t := range ts.active {
 		t.end(cause)
 	}
 	ts.mutex.Unlock()
 	ts.running.Wait()
+}
+
+// pause waits and tells whether the agent's jobs go on. Other than the context of
+// a job it does not end with a cancel.
+func (ts *tasks) pause(wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ts.halt:
+		return false
+	}
 }
 
 func (ts *tasks) count() int { return len(ts.list()) }

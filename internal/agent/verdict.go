@@ -98,14 +98,19 @@ func weigh(ended *api.Ended, e evidence, findings []job.Finding) {
 	ended.Summary.Advice = strings.Join(advices, " ")
 }
 
-// findingKinds is what each kind of finding is called, in the order of weight.
-var findingKinds = []struct {
+// findingKind is what one kind of finding is called, and what to do about it.
+type findingKind struct {
 	kind     job.FindingKind
 	sentence func(count int, names string) string
 	advice   string
-}{
-	{job.NothingSaved, func(int, string) string { return "The snapshot holds no file at all." },
-		"Check that the sources hold what they should, and that no exclude removes it all."},
+}
+
+var nothingSaved = findingKind{job.NothingSaved, func(int, string) string { return "The snapshot holds no file at all." },
+	"Check that the sources hold what they should, and that no exclude removes it all."}
+
+// findingKinds are all kinds, in the order of weight.
+var findingKinds = []findingKind{
+	nothingSaved,
 	{job.SourceMissing, func(_ int, names string) string { return "Not there, and so not saved: " + names + "." },
 		"Put the missing path back, mount its disk, or take it out of the source group."},
 	{job.SourceUnreadable, func(_ int, names string) string { return "Could not be looked at: " + names + "." },
