@@ -67,7 +67,8 @@ func (c *Control) admit(ctx context.Context, s *session) (held bool, err error) 
 			held = true
 		}
 		if held {
-			return c.quarantine(ctx, tx, host, &link, s)
+			waiting, err = c.quarantine(ctx, tx, host, &link, s)
+			return err
 		}
 		waiting, err = c.openSession(ctx, tx, host, &link, s)
 		return err
@@ -120,10 +121,8 @@ func (c *Control) makeWay(ctx context.Context, s *session) (rival bool, err erro
 // openSession writes what the hello said and that this node holds the session.
 // It returns the jobs that an earlier session, ended without a word, left behind.
 func (c *Control) openSession(ctx context.Context, tx *store.Tx, host fleet.Host, link *store.Link, s *session) (waiting []fleet.Job, err error) {
-	if link.Node != "" {
-		if waiting, err = c.unsend(ctx, tx, host.ID); err != nil {
-			return nil, err
-		}
+	if waiting, err = c.release(ctx, tx, host.ID, *link); err != nil {
+		return nil, err
 	}
 	if link.JournalID != s.hello.JournalID {
 		if link.JournalID != "" {
@@ -167,22 +166,25 @@ func (c *Control) checkRole(ctx context.Context, tx *store.Tx, host *fleet.Host,
 	return err
 }
 
-// quarantine stops all dealings with a host until a person has decided.
-func (c *Control) quarantine(ctx context.Context, tx *store.Tx, host fleet.Host, link *store.Link, s *session) error {
+// quarantine stops all dealings with a host until a person has decided. It
+// returns the jobs that wait again.
+func (c *Control) quarantine(ctx context.Context, tx *store.Tx, host fleet.Host, link *store.Link, s *session) ([]fleet.Job, error) {
 	if link.QuarantinedAt.IsZero() {
 		link.QuarantinedAt = c.now()
 		if err := c.audit(ctx, tx, auth.Server, "host.quarantined", NounHost, string(host.ID),
 			map[string]any{"address": s.address, "counter": s.hello.Counter, "expected_above": link.Counter}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	link.Counter = max(link.Counter, s.hello.Counter)
 	if err := tx.SetLink(ctx, host.ID, *link); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertClone, Host: host.ID,
-		Sentence: fmt.Sprintf("Two machines, or an old copy of one, use the identity of %s; the last came from %s. Nothing is started there until you decide on the host's page which one is the true one. Both keep their results.", host.Name, s.address)}, c.now())
-	return err
+	if _, err := tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertClone, Host: host.ID,
+		Sentence: fmt.Sprintf("Two machines, or an old copy of one, use the identity of %s; the last came from %s. Nothing is started there until you decide on the host's page which one is the true one. Both keep their results.", host.Name, s.address)}, c.now()); err != nil {
+		return nil, err
+	}
+	return c.release(ctx, tx, host.ID, *link)
 }
 
 // copySubject is what tells the alert about a known copy from that about a

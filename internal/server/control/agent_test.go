@@ -188,6 +188,9 @@ func (a *agent) connect() *api.Welcome {
 	}
 	a.verify(w)
 	a.sent = w.Cursor
+	if !w.Quarantined {
+		a.acked = w.Cursor
+	}
 	if !a.deaf {
 		go a.listen(a.conn)
 	}

@@ -24,7 +24,10 @@ func (c *Control) KeepSession(ctx context.Context, who auth.Identity, host job.H
 	if s == nil {
 		return fleet.Conflict("This session has ended meanwhile. Wait until the machine has connected again.")
 	}
-	var floor uint64
+	var (
+		floor   uint64
+		waiting []fleet.Job
+	)
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
 		if err := tx.HoldHost(ctx, host); err != nil {
 			return err
@@ -35,6 +38,9 @@ func (c *Control) KeepSession(ctx context.Context, who auth.Identity, host job.H
 		}
 		if !link.RemovedAt.IsZero() {
 			return fleet.Conflict("This host was removed.")
+		}
+		if waiting, err = c.release(ctx, tx, host, link); err != nil {
+			return err // of a session that was chosen earlier
 		}
 		floor = max(link.Counter, s.hello.Counter) + floorJump
 		link.Floor, link.Counter = floor, floor
@@ -57,8 +63,9 @@ func (c *Control) KeepSession(ctx context.Context, who auth.Identity, host job.H
 		return err
 	}
 	if other := c.hub.session(host); other != nil {
-		other.end(errReplaced) // chosen earlier, and a copy from now on
+		other.end(errReplaced)
 	}
+	c.changedJobs(waiting...)
 	// The agent stores the new count and connects again with the next one. Should
 	// this word be lost, it counts as a copy and the decision can be repeated.
 	s.say(ctx, c.welcome(s, 0, floor, true))

@@ -132,9 +132,11 @@ func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, c
 // converse runs reader and writer until one of them ends, and says good-bye.
 func (c *Control) converse(ctx context.Context, s *session, held bool) {
 	closed := make(chan struct{})
+	// The reader may have applied records before the writer's first look.
+	said := told{plan: s.hello.PlanDigest, jobs: map[job.ID]bool{}, cancels: map[job.ID]bool{}, cursor: s.position()}
 	go func() {
 		defer close(closed)
-		s.end(c.write(ctx, s, held))
+		s.end(c.write(ctx, s, &said, held))
 		c.sayGoodbye(ctx, s)
 	}()
 	s.end(c.read(ctx, s, held))
@@ -238,7 +240,7 @@ func (c *Control) depart(s *session, cause error) {
 	// The session's own context is over; what it leaves behind is written still.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.closing), 10*time.Second)
 	defer cancel()
-	if err := c.closeSession(ctx, s.host); err != nil {
+	if err := c.closeSession(ctx, s); err != nil {
 		c.log.Error("end of a session not written", "host", s.host, "error", err, "cause", cause)
 	}
 	c.events.publish(Event{NounHost, string(s.host)})

@@ -46,7 +46,7 @@ func TestWalks(t *testing.T) {
 			for n := range 3 {
 				w.groups = append(w.groups, r.group(w.host, fmt.Sprint("g", n)))
 			}
-			for range 250 {
+			for range 400 {
 				w.step()
 			}
 			w.finish()
@@ -56,9 +56,9 @@ func TestWalks(t *testing.T) {
 
 func (w *walker) step() {
 	switch pick := w.dice.Intn(100); {
-	case pick < 12:
+	case pick < 7:
 		w.reconnect()
-	case pick < 22 && w.connected:
+	case pick < 12 && w.connected:
 		w.drop()
 		w.connected = false
 	case pick < 37:

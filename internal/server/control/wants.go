@@ -95,28 +95,37 @@ func (c *Control) admitted(ctx context.Context, s *session) ([]fleet.Job, error)
 	return active, err
 }
 
-// closeSession notes that this node no longer holds the host's session: what was
-// sent and not accepted waits again, and looks end. Another node that has taken
-// the host over is left alone.
-func (c *Control) closeSession(ctx context.Context, host job.HostID) error {
-	var touched []fleet.Job
+// closeSession notes that s has ended: what was sent and not accepted waits
+// again, and looks end. A newer session of the host, here or on another node, is
+// left alone.
+func (c *Control) closeSession(ctx context.Context, s *session) error {
+	var waiting []fleet.Job
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
-		touched = nil
-		if err := tx.HoldHost(ctx, host); err != nil {
+		waiting = nil
+		if err := tx.HoldHost(ctx, s.host); err != nil {
 			return err
 		}
-		link, err := tx.Link(ctx, host)
-		if err != nil || link.Node != c.node {
+		link, err := tx.Link(ctx, s.host)
+		if err != nil || link.Node != c.node || link.Counter != s.hello.Counter {
 			return err
 		}
-		if err := tx.CloseSession(ctx, c.node, host, c.now()); err != nil {
-			return err
-		}
-		touched, err = c.unsend(ctx, tx, host)
+		waiting, err = c.release(ctx, tx, s.host, link)
 		return err
 	})
-	c.changedJobs(touched...)
+	c.changedJobs(waiting...)
 	return err
+}
+
+// release lets go of the session that a host is written to have, whichever node
+// holds it, and returns the jobs that wait again.
+func (c *Control) release(ctx context.Context, tx *store.Tx, host job.HostID, link store.Link) ([]fleet.Job, error) {
+	if link.Node == "" {
+		return nil, nil
+	}
+	if err := tx.CloseSession(ctx, link.Node, host, c.now()); err != nil {
+		return nil, err
+	}
+	return c.unsend(ctx, tx, host)
 }
 
 // unsend lets the jobs of a host whose session has ended wait again. Those that

@@ -25,8 +25,7 @@ type told struct {
 // write is the one loop of a session that speaks: it waits for a poke, asks what
 // the host wants and says what this connection has not been told yet. A held
 // session is told nothing but that its host is gone.
-func (c *Control) write(ctx context.Context, s *session, held bool) error {
-	said := told{plan: s.hello.PlanDigest, jobs: map[job.ID]bool{}, cancels: map[job.ID]bool{}, cursor: s.position()}
+func (c *Control) write(ctx context.Context, s *session, said *told, held bool) error {
 	ping := time.NewTicker(time.Duration(c.intervals.Ping) * time.Millisecond)
 	defer ping.Stop()
 	s.pokeWants()
@@ -53,7 +52,7 @@ func (c *Control) write(ctx context.Context, s *session, held bool) error {
 				said.cursor = cursor
 			}
 		case <-s.wants:
-			if err := c.tell(ctx, s, &said, held); err != nil {
+			if err := c.tell(ctx, s, said, held); err != nil {
 				return err
 			}
 		}
