@@ -31,8 +31,8 @@ type backupRun struct {
 }
 
 // backup runs restic once, with no probe before it and no listing after it.
-func (a *Agent) backup(t *task) outcome {
-	run := &backupRun{agent: a, task: t, spec: t.spec.(*job.BackupSpec)}
+func (a *Agent) backup(t *task, spec *job.BackupSpec) outcome {
+	run := &backupRun{agent: a, task: t, spec: spec}
 	access, ok := a.accessOf(t)
 	if !ok {
 		return failed("This agent was not told how to reach the repository.", "Save the repository's page once more, so that the host's plan is sent again.")
@@ -98,7 +98,7 @@ func (r *backupRun) started(process restic.Process, argv []string) {
 
 func (r *backupRun) line(line restic.Line) {
 	level := job.LogInfo
-	switch line.Source {
+	switch line.Source { //nolint:exhaustive // all others are information
 	case restic.LineStderr:
 		level = job.LogWarn
 	case restic.LineError:
@@ -108,7 +108,7 @@ func (r *backupRun) line(line restic.Line) {
 }
 
 func (r *backupRun) notice(notice restic.Notice) {
-	switch notice.Kind {
+	switch notice.Kind { //nolint:exhaustive // all others change no phase
 	case restic.NoticeRetrying:
 		r.agent.live.phase(r.task.id, job.PhaseWaitingRepository)
 	case restic.NoticeReached:

@@ -20,8 +20,7 @@ const workshop = ".restic-manager"
 
 // initRepository makes an empty repository in a user's folder. It is made whole
 // in the workshop first, so that a half-made one is never served.
-func (a *Agent) initRepository(t *task) outcome {
-	spec := t.spec.(*job.InitSpec)
+func (a *Agent) initRepository(t *task, spec *job.InitSpec) outcome {
 	if t.access == nil || t.access.Key == "" {
 		return failed("The order came without the new repository's password.", "Run it again from the page of the host.")
 	}

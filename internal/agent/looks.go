@@ -94,7 +94,7 @@ func parts(id job.ID, snapshots []job.Snapshot, ended api.Ended) []*api.Answer {
 
 // lookSnapshots lists the snapshots of a repository.
 func (a *Agent) lookSnapshots(ctx context.Context, spec job.Spec, came *api.Access) ([]job.Snapshot, api.Ended) {
-	id, _ := subjectOf(spec)
+	id, _ := spec.Subject()
 	access, ok := a.plan.access(id)
 	if came != nil && came.Repository == id {
 		access, ok = *came, true

@@ -25,10 +25,21 @@ func failed(sentence, advice string) outcome {
 
 // work carries out each kind of job that is not a look.
 var work = map[job.Kind]func(*Agent, *task) outcome{
-	job.Backup:    (*Agent).backup,
-	job.Unlock:    (*Agent).unlock,
-	job.Provision: (*Agent).provision,
-	job.Init:      (*Agent).initRepository,
+	job.Backup:    with((*Agent).backup),
+	job.Unlock:    with((*Agent).unlock),
+	job.Provision: with((*Agent).provision),
+	job.Init:      with((*Agent).initRepository),
+}
+
+// with gives the work of one kind its own type of spec.
+func with[S job.Spec](do func(*Agent, *task, S) outcome) func(*Agent, *task) outcome {
+	return func(a *Agent, t *task) outcome {
+		spec, ok := t.spec.(S)
+		if !ok {
+			return failed(fmt.Sprintf("The order %T is not one for %q.", t.spec, t.info.Kind), "Update the agent on this machine.")
+		}
+		return do(a, t, spec)
+	}
 }
 
 // perform carries a job out and journals how it ended. The policy is asked again:

@@ -25,8 +25,7 @@ import (
 
 // provision makes one rest-server user exist, or be gone, and proves that
 // rest-server has read the change.
-func (a *Agent) provision(t *task) outcome {
-	spec := t.spec.(*job.ProvisionSpec)
+func (a *Agent) provision(t *task, spec *job.ProvisionSpec) outcome {
 	if strings.HasPrefix(spec.User, probePrefix) {
 		return failed("This user name is kept for proofs.", "")
 	}

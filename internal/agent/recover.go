@@ -159,7 +159,10 @@ func (r *recovery) ask() job.Proof {
 	ctx, cancel := context.WithTimeout(t.ctx, a.patience.question)
 	defer cancel()
 	call := restic.Call{Repository: repositoryOf(access)}
-	spec := t.spec.(*job.BackupSpec) // snapshots prove backups only
+	spec, ok := t.spec.(*job.BackupSpec)
+	if !ok {
+		return job.Unanswered // never: snapshots prove backups only
+	}
 	list, err := runner.Snapshots(ctx, restic.SnapshotsOptions{Call: call, Host: spec.ResticHost, Tags: []string{job.GroupTag(spec.Group)}})
 	var refused *restic.ExitError
 	if errors.As(err, &refused) && refused.Result.Exit == restic.ExitNoRepository {
@@ -245,7 +248,7 @@ func (r *recovery) outcome(decision job.Decision) outcome {
 	if begun := r.task.earlier.Started; begun != nil {
 		o.ended.Summary.Findings = begun.Findings
 	}
-	switch decision.State {
+	switch decision.State { //nolint:exhaustive // job.Recover ends a job in no other state but a success, which needs no words
 	case job.Lost:
 		o.ended.Error = "The agent was restarted while it ran, and no snapshot of it was found."
 		if r.remains.Kind != job.Backup {

@@ -50,32 +50,15 @@ type task struct {
 	// It changes only under the mutex of tasks.
 	earlier *journal.Unfinished
 
-	ctx         context.Context
+	ctx         context.Context //nolint:containedctx // it is how the job is ended
 	end         context.CancelCauseFunc
 	cancelAsked atomic.Bool
 }
 
 func (a *Agent) newTask(id job.ID, info job.KindInfo, spec job.Spec, access *api.Access) *task {
 	t := &task{id: id, info: info, spec: spec, access: access, log: a.newJobLog(id)}
-	t.repository, t.group = subjectOf(spec)
+	t.repository, t.group = spec.Subject()
 	return t
-}
-
-// subjectOf returns what a job works on.
-func subjectOf(spec job.Spec) (job.RepositoryID, job.GroupID) {
-	switch spec := spec.(type) {
-	case *job.BackupSpec:
-		return spec.Repository, spec.Group
-	case *job.SnapshotsSpec:
-		return spec.Repository, ""
-	case *job.UnlockSpec:
-		return spec.Repository, ""
-	case *job.ProvisionSpec:
-		return spec.Repository, ""
-	case *job.InitSpec:
-		return spec.Repository, ""
-	}
-	return "", ""
 }
 
 // excludes tells whether two jobs may not run at once: a job that is being
@@ -92,7 +75,7 @@ func excludes(one, other *task) bool {
 type tasks struct {
 	agent   *Agent
 	mutex   sync.Mutex
-	base    context.Context // nil until opened
+	base    context.Context //nolint:containedctx // jobs outlive who brings them; nil until opened
 	closed  bool
 	waiting []*task
 	active  map[job.ID]*task

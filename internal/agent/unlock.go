@@ -13,8 +13,7 @@ import (
 
 // unlock removes one lock by its id after proving that its process is gone. It
 // never runs restic's own unlock, which also removes live locks.
-func (a *Agent) unlock(t *task) outcome {
-	spec := t.spec.(*job.UnlockSpec)
+func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 	access, ok := a.accessOf(t)
 	if !ok {
 		return failed("This agent was not told how to reach the repository.", "Save the repository's page once more, so that the host's plan is sent again.")

@@ -179,7 +179,7 @@ func TestEveryKindIsCarriedOut(t *testing.T) {
 		t.Error("something is carried out that is no kind")
 	}
 	for _, spec := range []job.Spec{&job.BackupSpec{Repository: "r"}, &job.SnapshotsSpec{Repository: "r"}, &job.UnlockSpec{Repository: "r"}, &job.ProvisionSpec{Repository: "r"}, &job.InitSpec{Repository: "r"}} {
-		if repository, _ := subjectOf(spec); repository != "r" {
+		if repository, _ := spec.Subject(); repository != "r" {
 			t.Errorf("%s: no subject", spec.Kind())
 		}
 	}

@@ -13,6 +13,8 @@ type Spec interface {
 	Kind() Kind
 	// Validate names the first field that is wrong.
 	Validate() error
+	// Subject is what the job works on; the group is "" for kinds without one.
+	Subject() (RepositoryID, GroupID)
 }
 
 // BackupSpec orders one backup of one source group.
@@ -87,6 +89,21 @@ func (*ProvisionSpec) Kind() Kind { return Provision }
 
 // Kind implements Spec.
 func (*InitSpec) Kind() Kind { return Init }
+
+// Subject implements Spec.
+func (s *BackupSpec) Subject() (RepositoryID, GroupID) { return s.Repository, s.Group }
+
+// Subject implements Spec.
+func (s *SnapshotsSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
+
+// Subject implements Spec.
+func (s *UnlockSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
+
+// Subject implements Spec.
+func (s *ProvisionSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
+
+// Subject implements Spec.
+func (s *InitSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
 
 // Validate implements Spec.
 func (s *BackupSpec) Validate() error {
