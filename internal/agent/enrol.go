@@ -138,7 +138,7 @@ func enrolOnce(ctx context.Context, client *http.Client, server string, token ap
 	if sha256.Sum256(identity.ServerKey) != token.Fingerprint || !api.Verify(identity.ServerKey, api.IdentityProof(nonce), identity.Signature) {
 		return nil, fmt.Errorf("the server at %s is not the one that made this token (it shows %s); nothing was told to it. Check the address, and that nothing sits in between", server, api.Fingerprint(identity.ServerKey))
 	}
-	request := api.EnrolRequest{Secret: token.Secret, AgentKey: key.Public().(ed25519.PublicKey), Nonce: nonce, Facts: facts}
+	request := api.EnrolRequest{Secret: token.Secret, AgentKey: key.Public().(ed25519.PublicKey), Nonce: nonce, Facts: facts} //nolint:errcheck // an Ed25519 key has no other public key
 	request.Proof = ed25519.Sign(key, api.EnrolProof(request, identity.ServerKey))
 	response := new(api.EnrolResponse)
 	if err := call(ctx, client, http.MethodPost, server+api.EnrolPath, request, response); err != nil {

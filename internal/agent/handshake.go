@@ -90,7 +90,7 @@ func (s *session) makeHello(challenge api.Challenge) error {
 		return err
 	}
 	s.hello = api.Hello{
-		Version: api.Version, Host: a.identity.Host, AgentKey: key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize),
+		Version: api.Version, Host: a.identity.Host, AgentKey: key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize), //nolint:errcheck // an Ed25519 key has no other public key
 		JournalID: a.journal.ID(), Counter: counter, LastSeq: a.journal.LastSeq(), Acked: a.journal.Acknowledged(), PlanDigest: a.plan.digest(),
 		Clock: a.now(), Facts: a.facts(), Unfinished: []job.ID{},
 	}

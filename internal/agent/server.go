@@ -17,7 +17,7 @@ const requestTimeout = 30 * time.Second
 // newHTTPClient returns a client that keeps no idle connection: an agent talks
 // HTTP once and then over its session.
 func newHTTPClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // net/http documents its type, and nothing here replaces it
 	transport.DisableKeepAlives = true
 	return &http.Client{Transport: transport}
 }

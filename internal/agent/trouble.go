@@ -45,7 +45,7 @@ var byMessage = []struct {
 // troubleOf reads why a run of restic failed. It is not asked about runs that
 // ended well.
 func troubleOf(result restic.Result) trouble {
-	switch result.Exit {
+	switch result.Exit { //nolint:exhaustive // the other codes have no trouble of their own
 	case restic.ExitNoRepository:
 		return troubleNoRepository
 	case restic.ExitLocked:
@@ -83,7 +83,7 @@ type scene struct {
 
 // explain says in one sentence what happened, and in another what to do next.
 func explain(what trouble, s scene) (sentence, advice string) {
-	switch what {
+	switch what { //nolint:exhaustive // what is left is told in restic's own words
 	case troubleNoRepository:
 		return fmt.Sprintf("There is no repository at %s any more.", s.Repository),
 			"Nothing was created in its place. Find out where it went before anything else: a disk that is not mounted, a folder that was moved or a changed address are usual. Earlier snapshots are in the old place."

@@ -173,7 +173,7 @@ func allFindings(e evidence) []job.Finding {
 		}
 	}
 	for _, notice := range e.Result.Notices {
-		switch notice.Kind {
+		switch notice.Kind { //nolint:exhaustive // all others are no finding
 		case restic.NoticeSourceMissing:
 			add(job.Finding{Kind: job.SourceMissing, Path: notice.Path, Detail: notice.Text})
 		case restic.NoticeVSSFallback:
@@ -263,7 +263,7 @@ func stopped(ended *api.Ended, e evidence) {
 		cause = job.CauseKilled
 	}
 	ended.State, ended.Cause = job.EndByCause(cause), cause
-	switch cause {
+	switch cause { //nolint:exhaustive // the default names any other
 	case job.CauseOperator:
 		ended.Error = "It was cancelled."
 	case job.CauseAgentStopped:

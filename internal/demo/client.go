@@ -33,7 +33,7 @@ func (c *client) ready(ctx context.Context) bool {
 
 // setUp makes the first user, by the form that a person fills in.
 func (c *client) setUp(ctx context.Context, token, user, password string) error {
-	form := url.Values{"token": {token}, "name": {user}, "password": {password}, "repeat": {password}}
+	form := url.Values{"token": {token}, "name": {user}, "password": {password}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/setup", strings.NewReader(form.Encode()))
 	if err != nil {
 		return fmt.Errorf("set the server up: %w", err)

@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := portFree(o.Listen); err != nil {
+	if err := portFree(ctx, o.Listen); err != nil {
 		return err
 	}
 	if err := f.clear(); err != nil {

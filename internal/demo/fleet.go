@@ -48,11 +48,10 @@ func nameOf(i int) string {
 const startTimeout = 60 * time.Second
 
 func (f *fleet) startRestServer(ctx context.Context) error {
-	port, err := freePort()
-	if err != nil {
+	var err error
+	if f.restAddress, err = freePort(ctx); err != nil {
 		return err
 	}
-	f.restAddress = fmt.Sprintf("127.0.0.1:%d", port)
 	f.report.RepoServerURL = "http://" + f.restAddress
 	data := filepath.Join(f.Dir, "rest-server")
 	// rest-server wants the file to be there; the storage agent fills it.
@@ -68,7 +67,7 @@ func (f *fleet) startRestServer(ctx context.Context) error {
 		return fmt.Errorf("note rest-server's process: %w", err)
 	}
 	return until(ctx, "rest-server to answer", func() (bool, error) {
-		conn, err := net.DialTimeout("tcp", f.restAddress, time.Second)
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", f.restAddress)
 		if err != nil {
 			return false, nil
 		}
@@ -251,16 +250,16 @@ func withCredentials(a Access) (string, error) {
 	return "rest:" + parsed.String(), nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (address string, err error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return l.Addr().String(), l.Close()
 }
 
-func portFree(address string) error {
-	l, err := net.Listen("tcp", address)
+func portFree(ctx context.Context, address string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("start the demo: %s can't be listened on (%w); stop what uses it or choose another with --listen", address, errors.Unwrap(err))
 	}

@@ -71,7 +71,7 @@ func Recover(r Remains) Decision {
 		// the server makes a new one.
 		return Decision{Step: StepEnd, State: Lost, Cause: CauseRestarted}
 	}
-	switch r.Proof {
+	switch r.Proof { //nolint:exhaustive // NotAsked is what follows
 	case Found:
 		if r.Troubled {
 			return Decision{Step: StepEnd, State: Warning, Cause: CauseRestarted}

@@ -117,7 +117,7 @@ const (
 
 // EndByCause is the state in which an interrupted job ends.
 func EndByCause(cause Cause) State {
-	switch cause {
+	switch cause { //nolint:exhaustive // of all others the end is not known
 	case CauseOperator, CauseAgentStopped, CauseShutdown:
 		return Cancelled
 	case CauseSleep, CauseTimeout, CauseKilled:

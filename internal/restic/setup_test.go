@@ -59,7 +59,7 @@ func makeTemplate(t *testing.T) {
 	template.once.Do(func() {
 		template.err = func() error {
 			var err error
-			if template.folder, err = os.MkdirTemp("", "restic-template-*"); err != nil {
+			if template.folder, err = os.MkdirTemp("", "restic-template-*"); err != nil { //nolint:usetesting // it outlives the test that makes it
 				return err
 			}
 			path := filepath.Join(template.folder, "repository")

@@ -78,7 +78,7 @@ func after(wait time.Duration) <-chan time.Time {
 type quietWatch struct {
 	hooks  Hooks
 	record *record
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it ends the calls of the hook, with the process
 	cancel context.CancelFunc
 	timer  <-chan time.Time
 	busy   chan struct{} // holds one token while a call runs

@@ -22,7 +22,7 @@ type groupCommit struct {
 }
 
 type change struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // each change of a group has its own
 	do   func(*Tx) error
 	err  error
 	done chan struct{}

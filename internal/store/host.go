@@ -189,7 +189,7 @@ func (r reader) CountHosts(ctx context.Context, now time.Time) (c HostCounts, er
 			continue
 		}
 		c.Endpoints += k.hosts
-		switch job.State(k.state) {
+		switch job.State(k.state) { //nolint:exhaustive // all others are neither good nor bad
 		case "":
 			c.Never += k.hosts
 		case job.Succeeded:

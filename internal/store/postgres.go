@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func pgCode(err error) string {
 	return ""
 }
 
-func openPostgres(url string) (*Store, error) {
+func openPostgres(ctx context.Context, url string) (*Store, error) {
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		// The driver's error may hold the URL, and with it a password.
@@ -47,7 +48,7 @@ func openPostgres(url string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(20)
 	db.SetMaxIdleConns(10)
-	if err := db.Ping(); err != nil {
+	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: PostgreSQL does not answer: %w", err), db.Close())
 	}
 	return &Store{reads: db, writes: db, engine: postgresEngine{}}, nil

@@ -52,7 +52,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		err error
 	)
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		s, err = openPostgres(url)
+		s, err = openPostgres(ctx, url)
 	} else {
 		s, err = openSQLite(url)
 	}

@@ -58,7 +58,7 @@ type fact struct {
 func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 	var said fact
 	var err error
-	switch kind {
+	switch kind { //nolint:exhaustive // all others say nothing of how a job stands
 	case api.RecordAccepted:
 		said.accepted = new(api.Accepted)
 		err = json.Unmarshal(body, said.accepted)
@@ -85,7 +85,7 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 
 // learn takes in one record. An id that is known is not accepted anew.
 func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said fact) {
-	switch kind {
+	switch kind { //nolint:exhaustive // all others are about a job that is open
 	case api.RecordAccepted:
 		if _, known := s.known[keyOf(id)]; known {
 			return
@@ -103,7 +103,7 @@ func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said 
 		return
 	}
 	open.Troubled = open.Troubled || said.troubled
-	switch kind {
+	switch kind { //nolint:exhaustive // all others say no more
 	case api.RecordStarted:
 		open.Started, open.StartedAt = said.started, at
 	case api.RecordCancel:

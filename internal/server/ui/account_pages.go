@@ -127,7 +127,7 @@ func (u *UI) settingsPage(r *http.Request) (SettingsPage, error) {
 	if page.Sessions, err = u.Store.CountSessions(r.Context(), here.session.User.ID, u.Now()); err != nil || !page.MayToken {
 		return page, err
 	}
-	next := ""
+	var next string
 	page.Tokens, next, err = u.Store.APITokens(r.Context(), fleet.Page{Cursor: r.URL.Query().Get("cursor")})
 	page.Next = nextPath(r, next)
 	return page, err

@@ -133,7 +133,7 @@ func (u *UI) audit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := AuditPage{Frame: frame, Filter: AuditFilter{Text: query.Get("text"), Noun: query.Get("noun"), Subject: query.Get("subject")}}
-	next := ""
+	var next string
 	page.Rows, next, err = u.Store.AuditEntries(r.Context(), store.AuditFilter{Text: page.Filter.Text, Noun: page.Filter.Noun, Subject: page.Filter.Subject, Page: fleet.Page{Cursor: query.Get("cursor")}})
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func jobTitle(one fleet.Job) string {
 
 // whyText says who or what asked for a job.
 func whyText(one fleet.Job) string {
-	switch one.Origin {
+	switch one.Origin { //nolint:exhaustive // what is left is the server itself
 	case job.ByPerson:
 		return "asked by " + one.AskedBy
 	case job.BySchedule:
