@@ -31,8 +31,8 @@ test: deps test-deps ## check and test everything
 lint: ## run golangci-lint, which is compiled at first
 	go run $(GOLANGCI_LINT) run ./...
 
-bench: deps ## print the figures of the design
-	$(WITH_DEPS) go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/bench/...
+bench: deps ## print the figures of the design: make bench BENCH_ARGS="-cancels 100"
+	$(WITH_DEPS) go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/bench -args $(BENCH_ARGS)
 
 demo: deps build ## show a small fleet, live: make demo DEMO_ARGS="--hosts 5"
 	@$(WITH_DEPS) bin/restic-manager-server demo $(DEMO_ARGS)

@@ -19,15 +19,15 @@ import (
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/testkit"
 )
 
 // light is an agent that does nothing but speak the protocol: it proves its key,
 // answers pings and asks for them, keeps a journal in memory and sends what the
 // server has not acknowledged, again after each reconnect.
 type light struct {
+	seeded
 	crowd   *crowd
-	host    job.HostID
-	key     ed25519.PrivateKey
 	journal string
 
 	mutex    sync.Mutex
@@ -35,6 +35,7 @@ type light struct {
 	records  []api.Record
 	acked    uint64
 	plan     string
+	ended    error         // why the last session did
 	appended chan struct{} // holds at most one wake-up
 }
 
@@ -58,7 +59,7 @@ func startCrowd(t testing.TB, url string, hosts []seeded) *crowd {
 	c := &crowd{url: url, joined: map[*light]time.Time{}, stop: func() { cancel(); running.Wait() }}
 	t.Cleanup(c.stop)
 	for _, host := range hosts {
-		agent := &light{crowd: c, host: host.id, key: host.key, journal: job.NewULID(time.Now()), appended: make(chan struct{}, 1)}
+		agent := &light{seeded: host, crowd: c, journal: job.NewULID(time.Now()), appended: make(chan struct{}, 1)}
 		c.agents = append(c.agents, agent)
 		running.Go(func() { agent.run(ctx) })
 	}
@@ -78,14 +79,55 @@ func (c *crowd) welcomedSince(from time.Time) (waits samples, all bool) {
 	return waits, len(waits) == len(c.agents)
 }
 
-// owed counts the records that the server has not acknowledged.
-func (c *crowd) owed() (count int) {
+// await waits until all agents were welcomed after a time, and gives how long
+// after it that was.
+func (c *crowd) await(t testing.TB, from time.Time) (waits samples) {
+	t.Helper()
+	c.until(t, "welcomed", func() (count int, all bool) {
+		waits, all = c.welcomedSince(from)
+		return len(waits), all
+	})
+	return waits
+}
+
+// until waits for what all agents must have come to, for two minutes, and fails
+// with what went wrong for those that have not.
+func (c *crowd) until(t testing.TB, what string, done func() (count int, all bool)) {
+	t.Helper()
+	const patience = 2 * time.Minute
+	deadline := time.Now().Add(patience)
+	testkit.WaitFor(t, patience+time.Minute, "all agents to be "+what, func() bool {
+		count, all := done()
+		if !all && time.Now().After(deadline) {
+			t.Fatalf("of %d agents %d were %s; sessions ended %v", len(c.agents), count, what, c.endings())
+		}
+		return all
+	})
+}
+
+// endings counts why the last session of each agent ended.
+func (c *crowd) endings() map[string]int {
+	reasons := map[string]int{}
 	for _, agent := range c.agents {
 		agent.mutex.Lock()
-		count += len(agent.records) - int(agent.acked)
+		if agent.ended != nil {
+			reasons[agent.ended.Error()]++
+		}
 		agent.mutex.Unlock()
 	}
-	return count
+	return reasons
+}
+
+// acknowledged counts the agents that owe the server nothing.
+func (c *crowd) acknowledged() (count int, all bool) {
+	for _, agent := range c.agents {
+		agent.mutex.Lock()
+		if int(agent.acked) == len(agent.records) {
+			count++
+		}
+		agent.mutex.Unlock()
+	}
+	return count, count == len(c.agents)
 }
 
 // steadyAfter is how long a session must have lived for the waits to begin with
@@ -101,8 +143,10 @@ func (a *light) run(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		// Why a session ended does not matter here: the agent comes back.
-		_ = a.session(ctx)
+		err := a.session(ctx)
+		a.mutex.Lock()
+		a.ended = err
+		a.mutex.Unlock()
 		if time.Since(began) > steadyAfter {
 			attempt = -1
 		}
@@ -142,7 +186,7 @@ func (a *light) shakeHands(ctx context.Context, conn *websocket.Conn) (*api.Welc
 	a.mutex.Lock()
 	a.counter++
 	hello := api.Hello{
-		Version: api.Version, Host: a.host, AgentKey: a.key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize),
+		Version: api.Version, Host: a.id, AgentKey: a.key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize),
 		JournalID: a.journal, Counter: a.counter, LastSeq: uint64(len(a.records)), Acked: a.acked, PlanDigest: a.plan,
 		Unfinished: []job.ID{}, Clock: time.Now().UnixMilli(),
 		Facts: api.Facts{Hostname: "light", OS: "linux", Arch: "amd64", AgentVersion: "bench", ResticVersion: "0.19.1",
@@ -201,11 +245,11 @@ func (a *light) write(ctx context.Context, conn *websocket.Conn, sent uint64, pi
 
 // finishBackup journals a backup that the agent ran by itself, from its
 // acceptance to its end.
-func (a *light) finishBackup(t testing.TB, group job.GroupID, repository job.RepositoryID) job.ID {
+func (a *light) finishBackup(t testing.TB, group job.GroupID) job.ID {
 	t.Helper()
 	now := time.Now()
 	id := job.NewID(now)
-	spec, err := json.Marshal(job.BackupSpec{Group: group, GroupName: "home", Repository: repository, ResticHost: "light", Includes: []string{"/home"}})
+	spec, err := json.Marshal(job.BackupSpec{Group: group, GroupName: "home", Repository: a.repository, ResticHost: "light", Includes: []string{"/home"}})
 	if err != nil {
 		t.Fatalf("encode a spec: %v", err)
 	}

@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/testkit"
 	"github.com/restic-manager/restic-manager/test/rig"
@@ -103,17 +101,14 @@ const (
 	smallFile = 1 << 10
 )
 
-// fresh fills a folder with small files that were never saved, and lets the
-// disk rest.
+// fresh fills a folder with small files that were never saved.
 func (s *smallFleet) fresh(t testing.TB, round int) string {
 	t.Helper()
-	root := filepath.Join(s.endpoint.FilesDir, "many")
-	if err := os.RemoveAll(root); err != nil {
+	if err := os.RemoveAll(s.sources); err != nil {
 		t.Fatal(err)
 	}
-	rig.WriteFiles(t, filepath.Join(root, fmt.Sprintf("round-%d", round)), manyFiles, smallFile)
-	unix.Sync()
-	return root
+	rig.WriteFiles(t, filepath.Join(s.sources, fmt.Sprintf("round-%d", round)), manyFiles, smallFile)
+	return s.sources
 }
 
 // besideBareRestic saves the same amount of new files in turn through the agent
@@ -121,7 +116,7 @@ func (s *smallFleet) fresh(t testing.TB, round int) string {
 func (s *smallFleet) besideBareRestic(t testing.TB, table *figures) {
 	t.Helper()
 	group := s.server.API.AddGroup(t, s.endpoint.HostID, rig.Group{Name: "many", Includes: []string{s.fresh(t, 0)}})
-	command := s.learnCommand(t, group.ID)
+	s.bare = s.learnCommand(t, group.ID)
 	var through, bare, alone samples
 	var extra samples
 	var ratios []float64
@@ -133,7 +128,7 @@ func (s *smallFleet) besideBareRestic(t testing.TB, table *figures) {
 				last = s.backUp(t, group.ID)
 				through, alone = append(through, last.whole()), append(alone, last.restic.ended.Sub(last.restic.started))
 			} else {
-				bare = append(bare, command.run(t))
+				bare = append(bare, s.bare.run(t))
 			}
 		}
 		extra = append(extra, through[pair]-bare[pair])
@@ -152,7 +147,7 @@ func (s *smallFleet) besideBareRestic(t testing.TB, table *figures) {
 	table.add("log rows that such a backup leaves", fmt.Sprint(rows), "≤ 100 an hour", fmt.Sprintf("%d lines; a row holds up to 64 KiB of them", lines))
 }
 
-// command is one call of restic.
+// command is one call of restic, with its secrets.
 type command struct {
 	args, env []string
 }
@@ -232,10 +227,8 @@ func (s *smallFleet) cancels(t testing.TB, table *figures) {
 // locks counts the locks in the endpoint's repository.
 func (s *smallFleet) locks(t testing.TB) int {
 	t.Helper()
-	access := s.server.Access(t, s.endpoint.HostID)
 	list := exec.Command(s.restic, "list", "locks", "--no-lock", "--quiet")
-	list.Env = append(os.Environ(), "RESTIC_REPOSITORY="+access.URL, "RESTIC_REST_USERNAME="+access.Username,
-		"RESTIC_REST_PASSWORD="+access.Password, "RESTIC_PASSWORD="+access.Key, "RESTIC_CACHE_DIR="+t.TempDir())
+	list.Env = s.bare.env
 	var said strings.Builder
 	list.Stderr = &said
 	output, err := list.Output()

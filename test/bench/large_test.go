@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/job"
-	"github.com/restic-manager/restic-manager/internal/testkit"
 	"github.com/restic-manager/restic-manager/test/rig"
 )
 
@@ -97,10 +96,7 @@ func (l *largeFleet) connect(t testing.TB, table *figures) {
 	t.Helper()
 	began := time.Now()
 	l.crowd = startCrowd(t, l.server.URL, l.hosts[:*agents])
-	testkit.WaitFor(t, 2*time.Minute, "all agents to connect", func() bool {
-		_, all := l.crowd.welcomedSince(time.Time{})
-		return all
-	})
+	l.crowd.await(t, time.Time{})
 	took := time.Since(began)
 	pause(t, 5*time.Second)
 	part := shares(t, 10*time.Second, l.server.Pid)[0]
@@ -183,14 +179,14 @@ func (l *largeFleet) restart(t testing.TB, table *figures) {
 	began := time.Now()
 	l.server.Stop()
 	stopped := time.Since(began)
-	group, repository := job.GroupID(job.NewULID(began)), job.RepositoryID(job.NewULID(began))
+	group := job.GroupID(job.NewULID(began))
 	made := map[job.ID]bool{}
 	for _, agent := range l.crowd.agents {
-		made[agent.finishBackup(t, group, repository)] = true
+		made[agent.finishBackup(t, group)] = true
 	}
 	l.server.Launch(t)
 	table.backAfter(t, l.crowd, began, stopped)
-	testkit.WaitFor(t, 2*time.Minute, "all records to be acknowledged", func() bool { return l.crowd.owed() == 0 })
+	l.crowd.until(t, "acknowledged", l.crowd.acknowledged)
 	all := time.Since(began)
 
 	db := openStore(t, l.server.Dir)

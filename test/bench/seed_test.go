@@ -19,8 +19,9 @@ import (
 // seeded is a host that was written into the database, with the key that its
 // agent would hold.
 type seeded struct {
-	id  job.HostID
-	key ed25519.PrivateKey
+	id         job.HostID
+	key        ed25519.PrivateKey
+	repository job.RepositoryID
 }
 
 // openStore opens the SQLite database in a server's data folder, and makes it
@@ -58,7 +59,8 @@ func inBatches(t testing.TB, s *store.Store, count int, write func(context.Conte
 	}
 }
 
-// seedHosts writes enrolled hosts.
+// seedHosts writes enrolled hosts, each with a repository that is not ready, so
+// that nobody needs what opens it.
 func seedHosts(t testing.TB, s *store.Store, count int) []seeded {
 	t.Helper()
 	hosts := make([]seeded, count)
@@ -68,11 +70,16 @@ func seedHosts(t testing.TB, s *store.Store, count int) []seeded {
 		if err != nil {
 			return err
 		}
-		hosts[i] = seeded{job.HostID(job.NewULID(now)), private}
+		hosts[i] = seeded{job.HostID(job.NewULID(now)), private, job.RepositoryID(job.NewULID(now))}
 		name := fmt.Sprintf("host-%05d", i)
-		return tx.InsertHost(ctx, fleet.Host{ID: hosts[i].id, Name: name, Tags: []string{"bench", fmt.Sprintf("rack-%d", i%50)}, ResticHost: name,
+		err = tx.InsertHost(ctx, fleet.Host{ID: hosts[i].id, Name: name, Tags: []string{"bench", fmt.Sprintf("rack-%d", i%50)}, ResticHost: name,
 			PublicKey: public, Hostname: name, OS: "linux", Arch: "amd64", AgentVersion: "bench", ResticVersion: "0.19.1",
 			Allowed: []job.Kind{job.Backup, job.Snapshots, job.Unlock}, Address: "192.0.2.1", EnrolledAt: now})
+		if err != nil {
+			return err
+		}
+		return tx.InsertRepository(ctx, fleet.Repository{ID: hosts[i].repository, Name: name, URL: "rest:http://192.0.2.1/" + name + "/",
+			Host: hosts[i].id, CreatedAt: now}, nil)
 	})
 	return hosts
 }
@@ -86,13 +93,13 @@ func seedJobs(t testing.TB, s *store.Store, hosts []seeded, count int) {
 	t.Helper()
 	rounds := count / len(hosts)
 	newest := time.Now().Add(-time.Hour)
-	group, repository := job.GroupID(job.NewULID(newest)), job.RepositoryID(job.NewULID(newest))
+	group := job.GroupID(job.NewULID(newest))
 	inBatches(t, s, rounds*len(hosts), func(ctx context.Context, tx *store.Tx, i int) error {
 		round := i / len(hosts)
 		at := newest.Add(time.Duration(round-rounds) * time.Hour)
-		state := states[(i+i/len(hosts))%len(states)]
+		state := states[(i+round)%len(states)]
 		j := fleet.Job{ID: job.NewID(at), Host: hosts[i%len(hosts)].id, Kind: job.Backup, State: state, Origin: job.ByPerson, AskedBy: "bench",
-			Group: group, Repository: repository, Spec: []byte(`{"group_name":"home"}`), CreatedAt: at}
+			Group: group, Repository: hosts[i%len(hosts)].repository, Spec: []byte(`{"group_name":"home"}`), CreatedAt: at}
 		if err := tx.InsertJob(ctx, j); err != nil {
 			return err
 		}

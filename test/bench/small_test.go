@@ -32,8 +32,10 @@ type smallFleet struct {
 	server   *rig.Server
 	box      *rig.StorageBox
 	endpoint *rig.Agent
-	restic   string
+	restic   string // the endpoint's own copy
+	sources  string // folder of the many small files
 	watched  *executions
+	bare     command // as the agent calls restic, once that was learned
 	crowd    *crowd
 }
 
@@ -80,6 +82,7 @@ func startSmall(t testing.TB, table *figures) *smallFleet {
 	s.endpoint.Start(t)
 	testkit.WaitFor(t, 30*time.Second, "the repository", func() bool { return s.server.API.Repository(t, s.endpoint.HostID).Ready })
 	s.watched = watchProgram(t, s.restic)
+	s.sources = inMemory(t)
 
 	db := openStore(t, s.server.Dir)
 	hosts := seedHosts(t, db, lightOnes)
@@ -89,10 +92,7 @@ func startSmall(t testing.TB, table *figures) *smallFleet {
 	health, page := startTimes(t, s.server, 7)
 	table.add("server, start to first 200", health.spread(), "≤ 100 ms", fmt.Sprintf("of /healthz; of the sign-in page p50 %s", ms(page.at(50))))
 	s.crowd = startCrowd(t, s.server.URL, hosts)
-	testkit.WaitFor(t, 30*time.Second, "all agents to connect", func() bool {
-		_, all := s.crowd.welcomedSince(time.Time{})
-		return all
-	})
+	s.crowd.await(t, time.Time{})
 	s.box.WaitOnline(t)
 	s.endpoint.WaitOnline(t)
 	return s
@@ -220,11 +220,7 @@ func (s *smallFleet) restart(t testing.TB, table *figures) {
 // it took them.
 func (f *figures) backAfter(t testing.TB, c *crowd, began time.Time, stopped time.Duration) {
 	t.Helper()
-	var waits samples
-	testkit.WaitFor(t, 2*time.Minute, "all agents to be back", func() (all bool) {
-		waits, all = c.welcomedSince(began.Add(stopped))
-		return all
-	})
+	waits := c.await(t, began.Add(stopped))
 	for i := range waits {
 		waits[i] += stopped
 	}
@@ -255,6 +251,23 @@ func (s *smallFleet) events(ctx context.Context, id job.ID) (io.ReadCloser, erro
 		return nil, errors.Join(fmt.Errorf("the events of %s were answered %s", id, response.Status), response.Body.Close())
 	}
 	return response.Body, nil
+}
+
+// inMemory makes a folder for files to save. Where the system has one it is in
+// memory, so that making the files leaves the disk alone.
+func inMemory(t testing.TB) string {
+	t.Helper()
+	const shared = "/dev/shm"
+	parent := shared
+	if _, err := os.Stat(shared); err != nil {
+		parent = ""
+	}
+	dir, err := os.MkdirTemp(parent, "rm-bench-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "many")
 }
 
 func copyFile(t testing.TB, from, to string) {
