@@ -65,6 +65,7 @@ func (c *Control) admit(ctx context.Context, s *session) (held bool, err error) 
 			return c.noteCopy(ctx, tx, host, s)
 		case suspect:
 			held = true
+		case genuine: // unless it has a rival
 		}
 		if held {
 			waiting, err = c.quarantine(ctx, tx, host, &link, s)

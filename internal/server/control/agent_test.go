@@ -353,16 +353,16 @@ func await[T any](a *agent, n int) T {
 }
 
 // awaitEnd waits for the end of the connection.
-func (a *agent) awaitEnd() error {
+func (a *agent) awaitEnd() {
 	a.t.Helper()
-	var err error
-	testkit.WaitFor(a.t, patience, "the end of the session", func() bool {
-		a.mutex.Lock()
-		defer a.mutex.Unlock()
-		err = a.err
-		return err != nil
-	})
-	return err
+	testkit.WaitFor(a.t, patience, "the end of the session", func() bool { return a.why() != nil })
+}
+
+// why is why the connection is over; nil is "it is not".
+func (a *agent) why() error {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return a.err
 }
 
 // quiet proves that all is said that the server wanted to say: of two changes of

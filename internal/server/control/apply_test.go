@@ -94,6 +94,7 @@ func TestBelowTheCursorIsIgnored(t *testing.T) {
 func TestNothingIsAcknowledgedThatIsNotDurable(t *testing.T) {
 	r, a, _, id := running(t)
 	acked := a.acked
+	r.closed = true
 	if err := r.store.Close(); err != nil {
 		t.Fatal(err)
 	}

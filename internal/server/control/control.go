@@ -53,6 +53,9 @@ type Control struct {
 	// rivalPatience is how long an older session has to show that it lives when a
 	// second one of the same host comes.
 	rivalPatience time.Duration
+	// maxAnswers is what the unfinished answers of one session may hold, in bytes
+	// as they were sent.
+	maxAnswers int
 
 	lobby  lobby
 	hub    hub
@@ -60,7 +63,7 @@ type Control struct {
 	events events
 
 	// closing ends sessions at shutdown.
-	closing context.Context
+	closing context.Context //nolint:containedctx // the root of sessions, which outlive their requests
 	close   context.CancelCauseFunc
 }
 
@@ -83,7 +86,7 @@ func New(o Options) *Control {
 	}
 	c := &Control{
 		store: o.Store, sealer: o.Sealer, identity: o.Identity, log: o.Log, now: o.Now, hasher: auth.NewHasher(),
-		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, peer: o.PeerAddress, rivalPatience: rivalPatience,
+		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, peer: o.PeerAddress, rivalPatience: rivalPatience, maxAnswers: maxAnswers,
 	}
 	c.hub.init()
 	c.live.init()
@@ -95,7 +98,8 @@ func New(o Options) *Control {
 // Fingerprint is the server's, as people compare it with an agent's.
 func (c *Control) Fingerprint() string { return api.Fingerprint(c.publicKey()) }
 
-func (c *Control) publicKey() []byte { return c.identity.Public().(ed25519.PublicKey) }
+// publicKey is the second half of the private one, as Go keeps it.
+func (c *Control) publicKey() []byte { return c.identity[ed25519.SeedSize:] }
 
 const identityName = "server_key"
 

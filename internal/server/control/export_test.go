@@ -23,11 +23,14 @@ func (c *Control) Tick(ctx context.Context) { c.runOnce(ctx, new(duties)) }
 // SetRivalPatience must come before the first session.
 func (c *Control) SetRivalPatience(d time.Duration) { c.rivalPatience = d }
 
+// SetMaxAnswers must come before the first session.
+func (c *Control) SetMaxAnswers(bytes int) { c.maxAnswers = bytes }
+
 // Strangers is how many connections have not yet proved who they are.
 func (c *Control) Strangers() int {
 	c.lobby.mu.Lock()
 	defer c.lobby.mu.Unlock()
-	return c.lobby.waiting.Len()
+	return len(c.lobby.waiting)
 }
 
 // Visit fills the lobby without a connection; it tells whether there was room.

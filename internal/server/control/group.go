@@ -141,7 +141,7 @@ func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.Gro
 		if i := slices.IndexFunc(active, func(j fleet.Job) bool { return j.Group == id }); i >= 0 {
 			return fleet.Conflict("A backup of %s is under way (job %s). Cancel it or wait for its end, then remove the group.", g.Name, active[i].ID)
 		}
-		if err := tx.DeleteGroup(ctx, id); err != nil {
+		if err := tx.DeleteGroup(ctx, g); err != nil {
 			return err
 		}
 		return c.audit(ctx, tx, who, "source_group.removed", "source_group", string(id), map[string]any{"host_id": g.Host, "name": g.Name})

@@ -229,7 +229,8 @@ func TestNobodyEntersAfterShutdown(t *testing.T) {
 	j := r.backup(r.group(a.host, "g"), false)
 	await[*api.Job](a, 1)
 	r.started()
-	if err := a.awaitEnd(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+	a.awaitEnd()
+	if err := a.why(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 		t.Errorf("the session ended with %v", err)
 	}
 	if err := <-r.ended; err != nil {

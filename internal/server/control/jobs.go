@@ -142,7 +142,10 @@ func (c *Control) spec(ctx context.Context, tx *store.Tx, host fleet.Host, n New
 		spec = &job.SnapshotsSpec{Repository: repository.ID}
 	case job.Unlock:
 		spec = &job.UnlockSpec{Repository: repository.ID, LockID: n.LockID}
-	default:
+	case job.Backup, job.Provision, job.Init:
+		return nil, fmt.Errorf("make spec: kind %q has none here", n.Kind)
+	}
+	if spec == nil {
 		return nil, fmt.Errorf("make spec: kind %q has none", n.Kind)
 	}
 	if err := spec.Validate(); err != nil {

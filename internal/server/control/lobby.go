@@ -1,8 +1,8 @@
 package control
 
 import (
-	"container/list"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,7 +12,7 @@ import (
 type lobby struct {
 	mu      sync.Mutex
 	shut    bool
-	waiting list.List // of *visit, oldest first
+	waiting []*visit // oldest first
 	running sync.WaitGroup
 }
 
@@ -21,7 +21,6 @@ type visit struct {
 	lobby *lobby
 	since time.Time
 	end   func()
-	place *list.Element // nil once it is known who it is, or was shown out
 }
 
 // Bounds of the lobby.
@@ -43,33 +42,27 @@ func (l *lobby) enter(now time.Time, end func()) *visit {
 	if l.shut {
 		return nil
 	}
-	if l.waiting.Len() >= maxStrangers {
-		oldest := l.waiting.Front().Value.(*visit)
+	if len(l.waiting) >= maxStrangers {
+		oldest := l.waiting[0]
 		if now.Sub(oldest.since) < strangerPatience {
 			return nil
 		}
 		oldest.end()
-		oldest.leave()
+		l.waiting = slices.Delete(l.waiting, 0, 1)
 	}
 	v := &visit{lobby: l, since: now, end: end}
-	v.place = l.waiting.PushBack(v)
+	l.waiting = append(l.waiting, v)
 	l.running.Add(1)
 	return v
 }
 
-// leave takes v out of the line; the lock is held.
-func (v *visit) leave() {
-	if v.place != nil {
-		v.lobby.waiting.Remove(v.place)
-		v.place = nil
-	}
-}
-
-// known: the peer has proved who it is.
+// known: the peer has proved who it is, or will not any more.
 func (v *visit) known() {
 	v.lobby.mu.Lock()
 	defer v.lobby.mu.Unlock()
-	v.leave()
+	if at := slices.Index(v.lobby.waiting, v); at >= 0 { // else it was shown out
+		v.lobby.waiting = slices.Delete(v.lobby.waiting, at, at+1)
+	}
 }
 
 // over: the connection has ended.

@@ -16,9 +16,7 @@ import (
 const (
 	// maxSnapshots is how many snapshots one repository may have here.
 	maxSnapshots = 200_000
-	// maxAnswers is what the unfinished answers of one session may hold, in bytes
-	// as they were sent.
-	maxAnswers = 64 << 20
+	maxAnswers   = 64 << 20
 )
 
 // partialAnswer gathers the parts of one answer.
@@ -47,7 +45,7 @@ func (c *Control) answer(ctx context.Context, s *session, part *api.Answer, size
 		gathered = &partialAnswer{since: j.CreatedAt}
 		s.answers[part.Job] = gathered
 	}
-	if gathered.tooLong = gathered.tooLong || s.answerBytes+size > maxAnswers || len(gathered.snapshots)+len(part.Snapshots) > maxSnapshots; gathered.tooLong {
+	if gathered.tooLong = gathered.tooLong || s.answerBytes+size > c.maxAnswers || len(gathered.snapshots)+len(part.Snapshots) > maxSnapshots; gathered.tooLong {
 		s.answerBytes -= gathered.bytes
 		gathered.snapshots, gathered.bytes = nil, 0
 	} else {

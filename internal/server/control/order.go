@@ -80,6 +80,7 @@ func (c *Control) resolve(ctx context.Context, r reading, host fleet.Host, j fle
 		}
 		spec.PasswordHash = string(hash)
 		return spec, nil
+	case job.Init, job.Snapshots, job.Unlock: // whole as they were stored
 	}
 	spec, err := job.DecodeSpec(j.Kind, j.Spec)
 	if err != nil {

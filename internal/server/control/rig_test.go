@@ -39,6 +39,7 @@ type rig struct {
 	started context.CancelFunc
 	ended   chan error
 	ahead   *atomic.Int64 // nanoseconds that the server's clock is ahead
+	closed  bool          // the test closed the store under the node
 }
 
 type lockedBuffer struct {
@@ -104,7 +105,10 @@ func (r *rig) stop() {
 	r.web.Close()
 	r.web = nil
 	select {
-	case <-r.ended:
+	case err := <-r.ended:
+		if err != nil && !r.closed {
+			r.t.Errorf("the node ended with %v", err)
+		}
 	case <-time.After(patience):
 		r.t.Error("the node does not end")
 	}

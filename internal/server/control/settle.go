@@ -76,6 +76,7 @@ func (c *Control) lose(ctx context.Context, tx *store.Tx, j fleet.Job, cause job
 		err = tx.NoteBackup(ctx, j)
 	case job.Provision, job.Init:
 		pokes, err = c.storageJobEnded(ctx, tx, j)
+	case job.Snapshots, job.Unlock: // nothing follows
 	}
 	return true, pokes, err
 }

@@ -37,7 +37,7 @@ type walker struct {
 // in the end.
 func TestWalks(t *testing.T) {
 	seed := time.Now().UnixNano()
-	for walk := range 6 {
+	for walk := range 4 {
 		t.Run(fmt.Sprint("walk ", walk), func(t *testing.T) {
 			t.Logf("seed %d", seed+int64(walk))
 			r := newRig(t)
@@ -46,7 +46,7 @@ func TestWalks(t *testing.T) {
 			for n := range 3 {
 				w.groups = append(w.groups, r.group(w.host, fmt.Sprint("g", n)))
 			}
-			for range 400 {
+			for range 300 {
 				w.step()
 			}
 			w.finish()
