@@ -66,9 +66,9 @@ func (t *Tx) groupError(doing, name string, err error) error {
 }
 
 // DeleteGroup removes a source group; its jobs and snapshots stay.
-func (t *Tx) DeleteGroup(ctx context.Context, id job.GroupID) error {
-	if err := t.exec(ctx, "DELETE FROM source_groups WHERE id = $1", id); err != nil {
+func (t *Tx) DeleteGroup(ctx context.Context, g fleet.SourceGroup) error {
+	if err := t.exec(ctx, "DELETE FROM source_groups WHERE id = $1", g.ID); err != nil {
 		return fmt.Errorf("remove source group: %w", err)
 	}
-	return nil
+	return t.showWorst(ctx, g.Host)
 }

@@ -54,9 +54,7 @@ type HostFilter struct {
 }
 
 // troubleRank sorts what needs a person first. Quarantine beats all.
-const troubleRank = `CASE WHEN h.quarantined_at > 0 THEN 0 WHEN h.storage_url <> '' THEN 9 WHEN h.last_backup_state = 'failed' THEN 1
-	WHEN h.last_backup_state = 'lost' THEN 2 WHEN h.last_backup_state = '' THEN 3 WHEN h.last_backup_state = 'warning' THEN 4
-	WHEN h.last_backup_state = 'cancelled' THEN 5 ELSE 6 END`
+var troubleRank = "CASE WHEN h.quarantined_at > 0 THEN 0 WHEN h.storage_url <> '' THEN 9 ELSE " + badFirst("h.last_backup_state") + " END"
 
 // Hosts lists hosts by name or by trouble, and the cursor of the next page.
 func (r reader) Hosts(ctx context.Context, f HostFilter) ([]fleet.Host, string, error) {

@@ -184,25 +184,6 @@ func (t *Tx) EndJob(ctx context.Context, id job.ID, e End) error {
 	return nil
 }
 
-// NoteBackup keeps the last result of a group and its host on their rows, when
-// it is newer than what they hold or is about the same job: then it corrects a
-// guess.
-func (t *Tx) NoteBackup(ctx context.Context, j fleet.Job) error {
-	for _, row := range []struct{ table, state, id string }{{"hosts", "last_backup_state", string(j.Host)}, {"source_groups", "last_state", string(j.Group)}} {
-		if err := t.exec(ctx, "UPDATE "+row.table+" SET last_job_id = $1, "+row.state+` = $2, last_ended_at = $3, last_error = $4
-			WHERE id = $5 AND (last_ended_at <= $3 OR last_job_id = $1)`, j.ID, j.State, millis(j.FinishedAt), plain(j.Error), row.id); err != nil {
-			return fmt.Errorf("note backup in %s: %w", row.table, err)
-		}
-		if j.State != job.Succeeded && j.State != job.Warning {
-			continue
-		}
-		if err := t.exec(ctx, "UPDATE "+row.table+" SET last_backup_at = $1 WHERE id = $2 AND last_backup_at < $1", millis(j.FinishedAt), row.id); err != nil {
-			return fmt.Errorf("note backup in %s: %w", row.table, err)
-		}
-	}
-	return nil
-}
-
 // CountOfAccount counts the jobs of a host that only its agent knew of, as far
 // as limit.
 func (r reader) CountOfAccount(ctx context.Context, host job.HostID, limit int) (n int, err error) {

@@ -541,10 +541,24 @@ func testGroups(t *testing.T, s *store.Store) {
 	if err != nil || got.LastState != job.Failed || !got.LastBackupAt.Equal(start) || got.LastError != "1" || !got.Options.ExcludeCaches || got.Retention != g.Retention {
 		t.Errorf("Group = %+v, %v", got, err)
 	}
-	host, err := s.Host(ctx, h.ID)
-	if err != nil || host.LastBackupState != job.Failed || !host.LastBackupAt.Equal(start) {
-		t.Errorf("Host = %+v, %v", host, err)
+	shows := func(state job.State, last string) {
+		t.Helper()
+		host, err := s.Host(ctx, h.ID)
+		if err != nil || host.LastBackupState != state || host.LastError != last {
+			t.Errorf("the host shows %q %q, want %q %q; %v", host.LastBackupState, host.LastError, state, last, err)
+		}
 	}
+	shows(job.Failed, "1")
+	other.Name = "other"
+	write(t, s, func(tx *store.Tx) error { return tx.InsertGroup(ctx, other) })
+	j.ID, j.Group, j.State, j.FinishedAt, j.Error = job.NewID(start), other.ID, job.Succeeded, start.Add(2*time.Hour), ""
+	write(t, s, func(tx *store.Tx) error { return tx.NoteBackup(ctx, j) })
+	shows(job.Failed, "1") // a good group hides no bad one
+	if host, _ := s.Host(ctx, h.ID); !host.LastBackupAt.Equal(start.Add(2 * time.Hour)) {
+		t.Errorf("last backup at %v", host.LastBackupAt)
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.DeleteGroup(ctx, g) })
+	shows(job.Succeeded, "")
 	// The end of a job that was guessed is corrected, though the true one is earlier.
 	for _, end := range []struct {
 		state job.State
@@ -553,7 +567,7 @@ func testGroups(t *testing.T, s *store.Store) {
 		j.State, j.FinishedAt = end.state, end.at
 		write(t, s, func(tx *store.Tx) error { return tx.NoteBackup(ctx, j) })
 	}
-	if host, err = s.Host(ctx, h.ID); err != nil || host.LastBackupState != job.Succeeded || !host.LastBackupAt.Equal(start.Add(2*time.Hour)) || !host.LastEndedAt.Equal(host.LastBackupAt) {
+	if host, err := s.Host(ctx, h.ID); err != nil || host.LastBackupState != job.Succeeded || !host.LastBackupAt.Equal(start.Add(2*time.Hour)) || !host.LastEndedAt.Equal(host.LastBackupAt) {
 		t.Errorf("corrected Host = %+v, %v", host, err)
 	}
 }

@@ -276,6 +276,6 @@ func is[E error](err error) bool {
 	return errors.As(err, &e)
 }
 
-func deleteGroup(id job.GroupID) func(context.Context, *store.Tx) error {
-	return func(ctx context.Context, tx *store.Tx) error { return tx.DeleteGroup(ctx, id) }
+func deleteGroup(g fleet.SourceGroup) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error { return tx.DeleteGroup(ctx, g) }
 }

@@ -313,7 +313,7 @@ func TestUnresolvableJobEnds(t *testing.T) {
 	if err := r.CloseAlert(t.Context(), auth.Server, "none"); !is[*fleet.Problem](err) {
 		t.Errorf("CloseAlert = %v", err)
 	}
-	r.write(deleteGroup(g.ID)) // not what a person can do while the job waits
+	r.write(deleteGroup(g)) // not what a person can do while the job waits
 	a.connect()
 	if j = r.awaitState(j.ID, job.Skipped); !strings.Contains(j.Error, "source group was removed") {
 		t.Errorf("job = %+v", j)
