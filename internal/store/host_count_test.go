@@ -18,6 +18,8 @@ func testHostCounts(t *testing.T, s *store.Store) {
 	}
 	for i, state := range []job.State{job.Succeeded, job.Succeeded, job.Warning, job.Failed, job.Lost, job.Cancelled, ""} {
 		h := addHost(t, s, string(rune('a'+i)))
+		group := fleet.SourceGroup{ID: job.GroupID(job.NewULID(now)), Host: h.ID, Name: "g", Repository: addRepository(t, s, h.ID).ID, Includes: []string{"/"}}
+		write(t, s, func(tx *store.Tx) error { return tx.InsertGroup(ctx, group) })
 		write(t, s, func(tx *store.Tx) error {
 			node := "alive"
 			if i%2 == 1 {
@@ -26,7 +28,7 @@ func testHostCounts(t *testing.T, s *store.Store) {
 			if err := tx.OpenSession(ctx, node, h); err != nil || state == "" {
 				return err
 			}
-			return tx.NoteBackup(ctx, fleet.Job{ID: job.NewID(now), Host: h.ID, State: state, FinishedAt: now})
+			return tx.NoteBackup(ctx, fleet.Job{ID: job.NewID(now), Host: h.ID, Group: group.ID, State: state, FinishedAt: now})
 		})
 	}
 	box, copied, gone := addHost(t, s, "box"), addHost(t, s, "copied"), addHost(t, s, "gone")
