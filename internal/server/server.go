@@ -62,11 +62,12 @@ func New(ctx context.Context, o Options) (server *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.announceSetup(ctx); err != nil {
+	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
-	return s, s.listen(ctx)
+	// Last, since it voids an older token: a server that can't start must not.
+	return s, s.announceSetup(ctx)
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {

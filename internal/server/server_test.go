@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -142,6 +144,19 @@ func TestTokenIsMadeOnlyWhereAServerHasItsData(t *testing.T) {
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		t.Errorf("the token is answered with %s", answer.Status)
+	}
+}
+
+func TestServerThatCannotListenAnnouncesNothing(t *testing.T) {
+	taken, _, _ := run(t, t.TempDir())
+	dir := t.TempDir()
+	_, err := server.New(t.Context(), server.Options{Dir: dir, Listen: taken, Log: slog.New(slog.DiscardHandler),
+		Announce: func(string, string) { t.Error("a setup token was announced") }})
+	if err == nil {
+		t.Fatal("two servers listen on one address")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "setup-token")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a setup token was left behind: %v", err)
 	}
 }
 
