@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 )
@@ -203,9 +205,19 @@ func refusalOf(response *http.Response, raw []byte) error {
 	_ = json.Unmarshal(raw, &said) // not every answer on the way is ours
 	switch {
 	case said.Detail != "":
-		return errors.New(said.Detail)
+		return errors.New(graphic(said.Detail))
 	case said.Title != "":
-		return errors.New(said.Title)
+		return errors.New(graphic(said.Title))
 	}
 	return fmt.Errorf("the server answered %s", response.Status)
+}
+
+// graphic leaves out of a stranger's words what could command a terminal.
+func graphic(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return -1
+	}, text)
 }

@@ -83,6 +83,13 @@ func TestEnrolIsRefused(t *testing.T) {
 	}
 }
 
+func TestRefusalOfAStrangerCommandsNoTerminal(t *testing.T) {
+	answer := &http.Response{Status: "403 Forbidden"}
+	if err := refusalOf(answer, []byte(`{"detail":"no\u001b]0;owned\u0007\u202e, not today"}`)); err.Error() != "no]0;owned, not today" {
+		t.Errorf("it is told as %q", err)
+	}
+}
+
 func TestTwoAgentsNeverShareAFolder(t *testing.T) {
 	r := newRig(t, "")
 	r.enrol()
