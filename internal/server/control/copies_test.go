@@ -134,6 +134,9 @@ func TestDeadSessionMakesWay(t *testing.T) {
 	if order := await[*api.Job](a, 1); order.ID != j.ID {
 		t.Errorf("order = %+v", order)
 	}
+	if err := r.CloseSessionLate(t.Context(), a.host, a.hello.Counter-1); err != nil {
+		t.Fatal(err)
+	}
 	_ = dead.CloseNow()
 	r.await("one session", func() bool { return len(r.Sessions(a.host)) == 1 })
 	a.quiet(r)

@@ -143,6 +143,18 @@ func TestEnrolStorage(t *testing.T) {
 			}
 		}
 	}
+	t.Run("a token for a storage box makes no endpoint while no box is the only one", func(t *testing.T) {
+		refused(t, r.newAgent(), r.token(control.NewEnrollment{Name: "stray"}), http.StatusConflict, "no storage section")
+	})
+	t.Run("the only box makes the repository of a host whose token names none", func(t *testing.T) {
+		r := newRig(t)
+		box, a := r.box(), r.newAgent()
+		a.mustEnrol(r.token(control.NewEnrollment{Name: "web"}))
+		made, _, err := r.store.Repositories(t.Context(), store.RepositoryFilter{Host: a.host})
+		if err != nil || len(made) != 1 || made[0].Storage != box.host {
+			t.Errorf("repositories = %+v, %v", made, err)
+		}
+	})
 	t.Run("a token for an endpoint makes no storage box", func(t *testing.T) {
 		a := r.newAgent()
 		a.facts.Storage = &api.StorageFacts{URL: "http://box"}
@@ -166,7 +178,9 @@ func TestNamesStayApart(t *testing.T) {
 	}
 	two := r.newAgent()
 	two.facts.Hostname = "Web"
-	two.mustEnrol(r.token(control.NewEnrollment{}))
+	nameless := brought("two")
+	nameless.Name = ""
+	two.mustEnrol(r.token(nameless))
 	if host := r.host(two.host); host.Name != "Web-2" || host.ResticHost != "Web-2" {
 		t.Errorf("the second is %q, %q on its snapshots", host.Name, host.ResticHost)
 	}
@@ -190,7 +204,9 @@ func TestManyEnrolAtOnce(t *testing.T) {
 			r := newNode(t, url, engine == "sqlite")
 			var wait sync.WaitGroup
 			for range 30 {
-				a, token := r.newAgent(), r.token(control.NewEnrollment{})
+				invitation := brought("crowd")
+				invitation.Name = ""
+				a, token := r.newAgent(), r.token(invitation)
 				wait.Go(func() {
 					if status, text := a.post(a.request(token)); status != http.StatusOK {
 						t.Errorf("%d: %s", status, text)

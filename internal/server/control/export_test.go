@@ -3,6 +3,9 @@ package control
 import (
 	"context"
 	"time"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
 )
 
 // Bounds that tests reach.
@@ -25,6 +28,12 @@ func (c *Control) SetRivalPatience(d time.Duration) { c.rivalPatience = d }
 
 // SetMaxAnswers must come before the first session.
 func (c *Control) SetMaxAnswers(bytes int) { c.maxAnswers = bytes }
+
+// CloseSessionLate writes the end of a session of host that counted so far, as
+// when its successor was faster.
+func (c *Control) CloseSessionLate(ctx context.Context, host job.HostID, counter uint64) error {
+	return c.closeSession(ctx, &session{host: host, hello: api.Hello{Counter: counter}})
+}
 
 // Strangers is how many connections have not yet proved who they are.
 func (c *Control) Strangers() int {

@@ -123,7 +123,21 @@ func (c *Control) join(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToke
 		map[string]any{"name": host.Name, "fingerprint": api.Fingerprint(r.AgentKey), "token_id": e.ID, "os": host.OS, "storage": host.IsStorage()})
 }
 
+// giveRepository makes or brings the repository that the token names. A token
+// that names none is for a storage box; a machine that is none gets its
+// repository from the only box there is.
 func (c *Control) giveRepository(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToken, host fleet.Host) error {
+	if e.Repository == (fleet.RepositoryChoice{}) && !host.IsStorage() {
+		storage := true
+		boxes, _, err := tx.Hosts(ctx, store.HostFilter{Storage: &storage, Page: fleet.Page{Limit: 2}})
+		if err != nil {
+			return err
+		}
+		if len(boxes) != 1 {
+			return fleet.Conflict("This token names no repository, as one for a storage box, and the agent's policy file on this machine has no storage section. Add it there, or make a token that says where this machine backs up to.")
+		}
+		e.Repository.Storage = boxes[0].ID
+	}
 	switch {
 	case e.Repository.Storage != "":
 		storage, err := tx.Host(ctx, e.Repository.Storage)

@@ -262,6 +262,16 @@ func TestHostRemovedWhileItsRepositoryIsMade(t *testing.T) {
 	if jobs := r.active(box.host); len(jobs) != 0 || r.ready(a) {
 		t.Errorf("still under way: %+v", jobs)
 	}
+	other := r.kept(box, "other")
+	adding = box.next(4, job.Provision)
+	if err := r.RemoveHost(t.Context(), auth.Server, other.host); err != nil {
+		t.Fatal(err)
+	}
+	box.ended(box.next(5, job.Provision), well)
+	box.ended(adding, api.Ended{State: job.Lost, Cause: job.CauseRestarted})
+	if jobs := r.active(box.host); len(jobs) != 0 {
+		t.Errorf("a user of a removed host is made again: %+v", jobs)
+	}
 }
 
 // TestLostStepsAreBounded: a box that loses everything is not asked without end.

@@ -106,7 +106,7 @@ func (c *Control) closeSession(ctx context.Context, s *session) error {
 			return err
 		}
 		link, err := tx.Link(ctx, s.host)
-		if err != nil || link.Node != c.node || link.Counter != s.hello.Counter {
+		if err != nil || link.Counter != s.hello.Counter {
 			return err
 		}
 		waiting, err = c.release(ctx, tx, s.host, link)

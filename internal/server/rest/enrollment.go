@@ -43,7 +43,7 @@ type newEnrollmentInput struct {
 	Body struct {
 		Name               string     `json:"name,omitempty" doc:"Without it the machine's own."`
 		Tags               []string   `json:"tags,omitempty" nullable:"false"`
-		StorageHostID      job.HostID `json:"storage_id,omitempty" maxLength:"64" doc:"The storage agent that makes a repository for it."`
+		StorageHostID      job.HostID `json:"storage_id,omitempty" maxLength:"64" doc:"The storage agent that makes a repository for it. Without it and repository_url the token is for a storage box; any other machine gets its repository from the only box."`
 		RepositoryURL      string     `json:"repository_url,omitempty" doc:"An existing repository instead, without credentials."`
 		RepositoryUser     string     `json:"repository_user,omitempty" maxLength:"256"`
 		RepositoryPassword string     `json:"repository_password,omitempty" maxLength:"1024" doc:"Of that user."`
