@@ -117,7 +117,8 @@ func TestRepositoryIsMade(t *testing.T) {
 func TestRepositoryKeepsItsAddress(t *testing.T) {
 	r := newRig(t)
 	box := r.box()
-	before := r.repository(r.kept(box, "one").host).URL
+	one := r.kept(box, "one")
+	before := r.repository(one.host).URL
 	box.facts.Storage.URL = "https://elsewhere"
 	box.connect()
 	if got := r.host(box.host).Storage.URL; got != "https://elsewhere" {
@@ -134,8 +135,8 @@ func TestRepositoryKeepsItsAddress(t *testing.T) {
 		t.Error("nobody is told of the odd address")
 	}
 	two := r.kept(box, "two")
-	if url := r.repository(two.host).URL; !strings.HasPrefix(url, "rest:https://elsewhere/two-") || r.repositoryURL("one") != before {
-		t.Errorf("URLs are %q and %q", url, r.repositoryURL("one"))
+	if url := r.repository(two.host).URL; !strings.HasPrefix(url, "rest:https://elsewhere/two-") || r.repository(one.host).URL != before {
+		t.Errorf("URLs are %q and %q", url, r.repository(one.host).URL)
 	}
 	box.leave(r)
 	box.facts.Storage.URL = "https://elsewhere"
@@ -143,19 +144,6 @@ func TestRepositoryKeepsItsAddress(t *testing.T) {
 	if alert := r.alert(box.host, fleet.AlertRejected, "facts"); alert != nil {
 		t.Errorf("the alert stays: %+v", alert)
 	}
-}
-
-func (r *rig) repositoryURL(name string) string {
-	all, err := r.RevealAccess(r.t.Context())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, access := range all {
-		if r.host(access.Host).Name == name {
-			return access.URL
-		}
-	}
-	return ""
 }
 
 // TestAnEndpointDoesNotBecomeAStorageBox: it would be sent the passwords of others.
