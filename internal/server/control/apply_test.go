@@ -109,14 +109,14 @@ func TestNothingIsAcknowledgedThatIsNotDurable(t *testing.T) {
 // TestLongBatchesAreWhole: more records than one transaction takes.
 func TestLongBatchesAreWhole(t *testing.T) {
 	r, a, _, id := running(t)
-	for range 3*control.MaxApplied + 7 {
+	for range control.MaxApplied + 7 {
 		a.append(api.RecordLog, id, api.Log{Lines: []job.LogLine{{Text: "x"}}})
 	}
 	raw := api.Records{JournalID: a.journal, Items: a.records[a.sent:]}
 	a.say(&raw)
 	a.sent = a.last()
 	a.sync()
-	if j := r.job(id); j.LogLines != int64(3*control.MaxApplied+7) {
+	if j := r.job(id); j.LogLines != int64(control.MaxApplied+7) {
 		t.Errorf("%d lines", j.LogLines)
 	}
 }
