@@ -22,7 +22,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 // revealAccess lets the demo, and nothing else, write down how its repositories
 // are reached.
 func revealAccess(ctx context.Context, dataDir string) ([]demo.Access, error) {
-	all, err := server.RevealAccess(ctx, server.Options{Dir: dataDir})
+	all, err := server.RevealAccess(ctx, server.Options{Dir: dataDir}, "")
 	if err != nil {
 		return nil, err
 	}

@@ -213,4 +213,10 @@ func (a *Agent) forgetProbes() {
 	if err := a.writeUsers(nil, nil); err != nil {
 		a.log.Warn("the file of users could not be checked", "error", err)
 	}
+	// rest-server does not start without it.
+	if _, err := os.Lstat(a.policy.Storage.HTPasswd); errors.Is(err, fs.ErrNotExist) {
+		if err := replaceKeepingOwner(a.policy.Storage.HTPasswd, a.policy.Storage.Path, nil); err != nil {
+			a.log.Warn("no empty file of users could be made for rest-server", "error", err)
+		}
+	}
 }

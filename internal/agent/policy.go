@@ -23,6 +23,12 @@ import (
 // per request.
 const defaultFirstContact = 10 * time.Minute
 
+// defaultLockWatch is longer than the five minutes after which a live restic
+// renews its lock under another id (refreshInterval in its internal/repository).
+// A container or a clone can share this machine's name and process numbers, so
+// a process that is not found here proves nothing by itself.
+const defaultLockWatch = 6 * time.Minute
+
 // Policy is the agent's own policy. It lives in a file of this machine that the
 // server can read about but never change.
 type Policy struct {
@@ -38,7 +44,10 @@ type Policy struct {
 	// FirstContact bounds how long a backup tries to reach its repository; 0 is
 	// ten minutes.
 	FirstContact time.Duration `yaml:"first_contact"`
-	Limits       Limits        `yaml:"limits"`
+	// LockWatch is how long a lock of a process that is not on this machine is
+	// watched before it is believed to be dead; 0 is six minutes.
+	LockWatch time.Duration `yaml:"lock_watch"`
+	Limits    Limits        `yaml:"limits"`
 	// Storage makes this a storage agent.
 	Storage *StoragePolicy `yaml:"storage"`
 }
@@ -105,8 +114,11 @@ func (p *Policy) complete() error {
 			}
 		}
 	}
-	if p.FirstContact < 0 || p.Limits.UploadKiB < 0 {
-		return errors.New("first_contact and limits can't be negative")
+	if p.FirstContact < 0 || p.LockWatch < 0 || p.Limits.UploadKiB < 0 {
+		return errors.New("first_contact, lock_watch and limits can't be negative")
+	}
+	if p.LockWatch == 0 {
+		p.LockWatch = defaultLockWatch
 	}
 	if p.FirstContact == 0 {
 		p.FirstContact = defaultFirstContact

@@ -107,7 +107,7 @@ func newRig(t *testing.T, policy string) *rig {
 	base := t.TempDir()
 	r := &rig{t: t, peer: newPeer(t), dir: filepath.Join(base, "state"), source: filepath.Join(base, "source")}
 	r.group = job.GroupID(job.NewULID(time.Now()))
-	r.writePolicy("restic: " + binary + "\n" + policy)
+	r.writePolicy("restic: " + binary + "\nlock_watch: 300ms\n" + policy)
 	r.write("source/one.txt", "one")
 	r.write("source/two.txt", "two")
 	t.Cleanup(func() {

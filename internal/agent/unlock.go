@@ -27,7 +27,7 @@ func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 		return failed("This machine does not tell its name, so nothing can be proved about the lock.", "")
 	}
 	a.began(t, restic.Process{}, nil, nil)
-	ctx, cancel := context.WithTimeout(t.ctx, a.policy.FirstContact)
+	ctx, cancel := context.WithTimeout(t.ctx, a.policy.FirstContact+a.policy.LockWatch)
 	defer cancel()
 	call := restic.Call{Repository: repositoryOf(access), JobID: string(t.id)}
 	read, err := runner.CatLock(ctx, call, spec.LockID)
@@ -41,11 +41,42 @@ func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 		o.ended.Summary.Locks = []job.Lock{lock}
 		return o
 	}
+	if o, dead := a.watchLock(ctx, t, runner, call, lock); !dead {
+		return o
+	}
 	if err := restic.RemoveLock(ctx, call.Repository, spec.LockID); err != nil {
 		return failed("The lock could not be removed"+colon(err.Error())+".", "Try again when the repository can be reached.")
 	}
 	t.log.add(job.LogInfo, fmt.Sprintf("The lock %.8s of process %d is removed; that process is gone.", lock.ID, lock.PID))
 	return outcome{ended: api.Ended{State: job.Succeeded, Summary: &job.Summary{Locks: []job.Lock{lock}}}}
+}
+
+// watchLock waits whether a lock is renewed, which only a live restic does. It
+// reads the lock again right before it may be removed.
+func (a *Agent) watchLock(ctx context.Context, t *task, runner restic.Runner, call restic.Call, lock job.Lock) (o outcome, dead bool) {
+	t.log.add(job.LogInfo, fmt.Sprintf("Process %d is not on this machine. The lock is watched for %s: a restic that lives, perhaps in a container of the same name, renews it within 5 minutes.",
+		lock.PID, roughly(a.policy.LockWatch)))
+	a.live.phase(t.id, job.PhaseFindingOut)
+	if !sleep(ctx, a.policy.LockWatch) {
+		cause := causeOf(context.Cause(t.ctx))
+		return outcome{ended: api.Ended{State: job.EndByCause(cause), Cause: cause, Error: "It was stopped before the owner of the lock was proved to be gone."}}, false
+	}
+	locks, err := listLocks(ctx, runner, call)
+	if err != nil {
+		return failed("The locks could not be read again"+colon(err.Error())+".", "Try again when the repository can be reached."), false
+	}
+	renewed := false
+	for _, other := range locks {
+		if other.ID == lock.ID {
+			return outcome{}, true
+		}
+		renewed = renewed || other.Host == lock.Host && other.PID == lock.PID
+	}
+	if renewed {
+		return failed(fmt.Sprintf("The lock was not removed: process %d renewed it while it was watched, so it is alive, perhaps in a container or a clone of this machine.", lock.PID),
+			"Find that process and end it there, or wait for its end."), false
+	}
+	return outcome{ended: api.Ended{State: job.Succeeded, Summary: &job.Summary{Advice: "The lock was gone already."}}}, false
 }
 
 // whyNotRemovable says what keeps a lock from being proved dead; "" is nothing.

@@ -24,10 +24,11 @@ func CreateToken(ctx context.Context, o Options, wanted control.NewAPIToken) (se
 	return secret, err
 }
 
-// RevealAccess opens the access to every repository, for the demo.
-func RevealAccess(ctx context.Context, o Options) (all []control.HostAccess, err error) {
+// RevealAccess opens the access to the repositories of the host with that name,
+// or of all for "".
+func RevealAccess(ctx context.Context, o Options, name string) (all []control.HostAccess, err error) {
 	err = locally(ctx, o, func(c *control.Control) error {
-		all, err = c.RevealAccess(ctx)
+		all, err = c.RevealAccess(ctx, name)
 		return err
 	})
 	return all, err

@@ -22,7 +22,7 @@ import (
 func TestTroubles(t *testing.T) {
 	t.Parallel()
 	// Root can read every file, so the agent is somebody else.
-	f := startFleet(t, rig.AgentOptions{Nobody: true, Policy: "first_contact: 4s\n"})
+	f := startFleet(t, rig.AgentOptions{Nobody: true, Policy: "first_contact: 4s\nlock_watch: 1s\n"})
 	t.Run("sources", func(t *testing.T) { f.sourceTroubles(t) })
 	t.Run("wrong password", func(t *testing.T) { f.wrongPassword(t) })
 	t.Run("unreachable", func(t *testing.T) { f.unreachable(t) })

@@ -130,7 +130,7 @@ func (s *Server) setUp(t testing.TB) {
 // Access tells how a host reaches its repository, with what opens it.
 func (s *Server) Access(t testing.TB, host job.HostID) api.Access {
 	t.Helper()
-	all, err := server.RevealAccess(t.Context(), server.Options{Dir: s.Dir, Database: s.Database})
+	all, err := server.RevealAccess(t.Context(), server.Options{Dir: s.Dir, Database: s.Database}, "")
 	if err != nil {
 		t.Fatalf("reveal the access: %v", err)
 	}
