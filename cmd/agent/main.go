@@ -115,7 +115,7 @@ func run() int {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	all := new(commands)
-	parsed := kong.Parse(all, kong.Name("restic-manager-agent"), kong.UsageOnError(),
+	parsed := kong.Parse(all, kong.Name("restic-manager-agent"), kong.ShortUsageOnError(),
 		kong.Description("Backs this machine up with restic, as its restic-manager server asks."),
 		kong.Vars{"state": agent.DefaultDir, "policy": agent.DefaultPolicyFile},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(log, all))

@@ -9,9 +9,9 @@ import (
 )
 
 type demoCommand struct {
-	Dir    string `help:"Folder of the demo; what an earlier demo left there is replaced." default:"demo" placeholder:"DIR"`
-	Listen string `help:"Address of the server." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	Hosts  int    `help:"How many endpoints." default:"3" placeholder:"N"`
+	Dir    string `help:"Folder of the demo; what an earlier demo left there is replaced." default:"demo"`
+	Listen string `help:"Address of the server." default:"127.0.0.1:8080"`
+	Hosts  int    `help:"How many endpoints." default:"3"`
 	Once   bool   `help:"End as soon as every host has a snapshot."`
 }
 

@@ -35,7 +35,7 @@ type commands struct {
 
 // location is where a server's data is; serve and token share it.
 type location struct {
-	DataDir      string `help:"Folder of the key file and the SQLite database." default:"/var/lib/restic-manager" env:"RM_DATA_DIR" placeholder:"DIR"`
+	DataDir      string `help:"Folder of the key file and the SQLite database." default:"/var/lib/restic-manager" env:"RM_DATA_DIR"`
 	Database     string `help:"PostgreSQL URL, such as postgres://rm@db.example/rm. Better in RM_DATABASE or --database-file: it may hold a password. Default: SQLite in the data folder." env:"RM_DATABASE" placeholder:"URL"`
 	DatabaseFile string `help:"File that holds the PostgreSQL URL." env:"RM_DATABASE_FILE" placeholder:"FILE"`
 }
@@ -54,7 +54,7 @@ func (l *location) options() (server.Options, error) {
 
 type serveCommand struct {
 	location
-	Listen       string   `help:"Address to listen on." default:"127.0.0.1:8080" env:"RM_LISTEN" placeholder:"HOST:PORT"`
+	Listen       string   `help:"Address to listen on." default:"127.0.0.1:8080" env:"RM_LISTEN"`
 	TLSCert      string   `name:"tls-cert" help:"Certificate chain in PEM." env:"RM_TLS_CERT" placeholder:"FILE"`
 	TLSKey       string   `name:"tls-key" help:"Private key in PEM." env:"RM_TLS_KEY" placeholder:"FILE"`
 	Insecure     bool     `help:"Allow plain HTTP on an address that other machines reach."`
@@ -137,7 +137,7 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
-	parsed := kong.Parse(new(commands), kong.Name("restic-manager-server"), kong.UsageOnError(),
+	parsed := kong.Parse(new(commands), kong.Name("restic-manager-server"), kong.ShortUsageOnError(),
 		kong.Description("One console for the restic backups of many machines."),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(slog.New(slog.NewTextHandler(os.Stderr, nil))))
 	if err := parsed.Run(); err != nil {

@@ -148,7 +148,7 @@ func New(options Options) (*Agent, error) {
 }
 
 // ErrRemoved is returned by Run when this host was removed on its server.
-var ErrRemoved = errors.New("this host was removed on its server; nothing runs here any more. To join again: restic-manager-agent enroll --replace")
+var ErrRemoved = errors.New("this host was removed on its server; nothing runs here any more. To join again, with a new token: restic-manager-agent enroll --replace --server URL")
 
 // Run connects, works and reconnects until ctx ends, then stops its jobs
 // politely, closes the journal and gives the folder back. It returns nil after

@@ -143,7 +143,7 @@ func (s Status) Text() string {
 	line("Server", "%s", s.Server)
 	switch since := s.Since.Local().Format(time.RFC1123); {
 	case s.Gone:
-		line("State", "removed on its server; nothing runs here any more. To join again: restic-manager-agent enroll --replace")
+		line("State", "removed on its server; nothing runs here any more. To join again, with a new token: restic-manager-agent enroll --replace --server URL")
 	case !s.Running:
 		line("State", "no agent is running; start it with: restic-manager-agent run")
 	case s.Connected && s.Quarantined:

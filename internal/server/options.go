@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,8 @@ func (o *Options) validate() error {
 		return errors.New("check settings: the data folder is missing")
 	case o.Listen == "":
 		return errors.New("check settings: the address to listen on is missing")
+	case !validAddress(o.Listen):
+		return fmt.Errorf("check settings: %q is no address to listen on; it looks like 127.0.0.1:8080", o.Listen)
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("check settings: give --tls-cert and --tls-key together")
 	case o.Log == nil:
@@ -51,6 +54,11 @@ func (o *Options) validate() error {
 		return fmt.Errorf("check settings: %s is reachable from other machines and the server would speak plain HTTP there; give --tls-cert and --tls-key, listen on 127.0.0.1 behind a proxy, or accept it with --insecure", o.Listen)
 	}
 	return nil
+}
+
+func validAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port != ""
 }
 
 // loopback tells whether address is one that only this machine reaches.

@@ -112,7 +112,7 @@ func (s *Server) listen(ctx context.Context) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", s.options.Listen)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", s.options.Listen, err)
+		return fmt.Errorf("listen on %s: %w; stop what uses that address, or choose another with --listen", s.options.Listen, err)
 	}
 	s.listener = listener
 	if s.options.TLSCert == "" {

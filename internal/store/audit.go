@@ -29,7 +29,7 @@ func (r reader) AuditEntries(ctx context.Context, f AuditFilter) ([]fleet.AuditE
 		w.add("subject = ?", f.Subject)
 	}
 	if f.Cursor != "" {
-		last, err := after(f.Cursor)
+		last, err := afterID(f.Cursor)
 		if err != nil {
 			return nil, "", err
 		}

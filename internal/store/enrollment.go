@@ -23,7 +23,7 @@ func scanEnrollment(row scanner) (e fleet.EnrollmentToken, err error) {
 func (r reader) Enrollments(ctx context.Context, page fleet.Page) ([]fleet.EnrollmentToken, string, error) {
 	var w where
 	if page.Cursor != "" {
-		last, err := after(page.Cursor)
+		last, err := afterID(page.Cursor)
 		if err != nil {
 			return nil, "", err
 		}

@@ -47,7 +47,7 @@ func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, strin
 		w.add(activeStates)
 	}
 	if f.Cursor != "" {
-		last, err := after(f.Cursor)
+		last, err := afterID(f.Cursor)
 		if err != nil {
 			return nil, "", err
 		}

@@ -39,7 +39,7 @@ func (r reader) Repositories(ctx context.Context, f RepositoryFilter) ([]fleet.R
 		w.add("r.storage_id = ?", f.Storage)
 	}
 	if f.Cursor != "" {
-		last, err := after(f.Cursor)
+		last, err := afterID(f.Cursor)
 		if err != nil {
 			return nil, "", err
 		}

@@ -512,7 +512,10 @@ func testCursors(t *testing.T, s *store.Store) {
 	for _, bad := range []string{"!!", "AAAA"} {
 		_, _, err := s.Snapshots(ctx, store.SnapshotFilter{Page: fleet.Page{Cursor: bad}})
 		if !errors.As(err, &problem) {
-			t.Errorf("cursor %q: %v", bad, err)
+			t.Errorf("cursor %q of snapshots: %v", bad, err)
+		}
+		if _, _, err := s.Jobs(ctx, fleet.JobFilter{Page: fleet.Page{Cursor: bad}}); !errors.As(err, &problem) {
+			t.Errorf("cursor %q of jobs: %v", bad, err)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/restic-manager/restic-manager/internal/job"
 )
 
 // queryer is what reads, inside a transaction or outside.
@@ -165,6 +167,15 @@ func after(cursor string) (string, error) {
 		return "", errCursor
 	}
 	return string(raw), nil
+}
+
+// afterID reads a cursor whose key is an id.
+func afterID(cursor string) (string, error) {
+	id, err := after(cursor)
+	if err != nil || !job.ValidID(id) {
+		return "", errCursor
+	}
+	return id, nil
 }
 
 // contains is the pattern that finds text anywhere, for LIKE … ESCAPE '!'.

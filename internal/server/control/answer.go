@@ -32,7 +32,7 @@ var meanings = []struct {
 	{fleet.ErrNotFound, http.StatusNotFound, "There is no such thing here. It may have been removed."},
 	{fleet.ErrConflict, http.StatusConflict, "This conflicts with what is there already."},
 	{fleet.ErrForbidden, http.StatusForbidden, "You are not allowed to do this."},
-	{auth.ErrUnauthenticated, http.StatusUnauthorized, "Sign in first."},
+	{auth.ErrUnauthenticated, http.StatusUnauthorized, "Sign in first, or give an API token that is known here and has not expired."},
 }
 
 // Explain turns an error into what the asker is told. The cause of an internal

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -77,6 +78,10 @@ func (a *API) write(w http.ResponseWriter, p *Problem) {
 	_ = json.NewEncoder(w).Encode(p) // a reader that went away is no error of ours
 }
 
+// missingProperty is how huma says that a field was left out, which it reports
+// of the whole body.
+var missingProperty = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
 // asProblem gives huma's own errors, which are about what was sent, the same
 // form. The values in them stay out: they may be secrets.
 func asProblem(_ huma.Context, _ string, value any) (any, error) {
@@ -99,7 +104,11 @@ func asProblem(_ huma.Context, _ string, value any) (any, error) {
 		if !found {
 			field = detail.Location
 		}
-		p.Errors = append(p.Errors, FieldProblem{field, detail.Message})
+		message := detail.Message
+		if missing := missingProperty.FindStringSubmatch(message); missing != nil {
+			field, message = missing[1], "is missing"
+		}
+		p.Errors = append(p.Errors, FieldProblem{field, message})
 	}
 	if len(p.Errors) == 0 {
 		p.Detail = model.Detail + "."
