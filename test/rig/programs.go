@@ -43,7 +43,7 @@ func Build(t testing.TB) Programs {
 	restic := testkit.Restic(t)
 	root := testkit.ModuleRoot(t)
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "rm-programs-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "rm-programs-"); built.err != nil { //nolint:usetesting // it outlives the test: all tests share it
 			return
 		}
 		// Open to all: an endpoint may run as another user.
@@ -80,7 +80,7 @@ const (
 // Dir makes a temporary folder that every user may enter, unlike t.TempDir.
 func Dir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rm-rig-")
+	dir, err := os.MkdirTemp("", "rm-rig-") //nolint:usetesting // removed after the processes that work in it have ended
 	if err != nil {
 		t.Fatalf("make a folder: %v", err)
 	}
