@@ -204,6 +204,18 @@
     document.documentElement.dataset.bsTheme = event.submitter.value;
   });
 
+  // ---- A link that changes the kind of a form takes along what was typed.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-keep] a");
+    if (!link) return;
+    const to = new URL(link.href);
+    for (const name of link.closest("[data-keep]").dataset.keep.split(" ")) {
+      const value = document.getElementById(name)?.value;
+      if (value) to.searchParams.set(name, value);
+    }
+    link.href = to.href;
+  });
+
   document.addEventListener("change", (event) => {
     if (event.target.matches(".filter select")) event.target.form.requestSubmit();
   });

@@ -120,7 +120,10 @@ type SessionInfo struct {
 	Hostname string
 	Since    time.Time
 	Counter  uint64
-	Held     bool
+	// Unsent counts the records that the agent held and no server had
+	// acknowledged when it connected.
+	Unsent uint64
+	Held   bool
 }
 
 // Sessions lists the sessions of a host that this node holds.

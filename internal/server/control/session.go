@@ -64,7 +64,8 @@ const (
 )
 
 func (s *session) info(held bool) SessionInfo {
-	return SessionInfo{ID: s.id, Address: s.address, Hostname: s.hello.Facts.Hostname, Since: s.since, Counter: s.hello.Counter, Held: held}
+	return SessionInfo{ID: s.id, Address: s.address, Hostname: s.hello.Facts.Hostname, Since: s.since, Counter: s.hello.Counter,
+		Unsent: s.hello.LastSeq - min(s.hello.Acked, s.hello.LastSeq), Held: held}
 }
 
 func (s *session) pokeWants() { wake(s.wants) }

@@ -220,10 +220,24 @@ func (c *Control) ChangePassword(ctx context.Context, session auth.Session, chan
 		if err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, user.Identity(peer.Address), "user.password_changed", "user", user.ID, struct {
-			SessionsEnded int64 `json:"sessions_ended"`
-		}{ended})
+		return c.audit(ctx, tx, user.Identity(peer.Address), "user.password_changed", "user", user.ID, sessionsEnded{ended})
 	})
+}
+
+// EndOtherSessions ends all sessions of the session's user but that one.
+func (c *Control) EndOtherSessions(ctx context.Context, session auth.Session, address string) error {
+	return c.store.Write(ctx, func(tx *store.Tx) error {
+		ended, err := tx.EndOtherSessions(ctx, session.User.ID, session.SecretHash)
+		if err != nil || ended == 0 {
+			return err
+		}
+		return c.audit(ctx, tx, session.User.Identity(address), "session.others_ended", "user", session.User.ID, sessionsEnded{ended})
+	})
+}
+
+// sessionsEnded is the detail of what ended sessions of a user.
+type sessionsEnded struct {
+	Number int64 `json:"sessions_ended"`
 }
 
 // ForgetSignIns removes sessions that are over and failures that no longer

@@ -159,6 +159,13 @@ func (u *UI) doPassword(w http.ResponseWriter, r *http.Request) error {
 	return u.answer(w, http.StatusUnprocessableEntity, "settings", "layout", page)
 }
 
+func (u *UI) doEndOthers(w http.ResponseWriter, r *http.Request) error {
+	if err := u.Control.EndOtherSessions(r.Context(), visitorOf(r).session, u.PeerAddress(r)); err != nil {
+		return err
+	}
+	return done(w, r, "/settings", "others-ended")
+}
+
 func (u *UI) doRevoke(w http.ResponseWriter, r *http.Request) error {
 	if err := u.Control.RevokeAPIToken(r.Context(), visitorOf(r).who, r.PathValue("id")); err != nil {
 		return err

@@ -11,11 +11,14 @@ type Bar struct {
 	Label    string // for those who do not see the bar
 	Note     string // shown beside it
 	Tone     Tone
+	// Sending: all is read, and what was read is still on its way. A share would
+	// stand still at its end and a rate would lie.
+	Sending bool
 }
 
 // Percent is the share in words; "" when it is not known.
 func (b Bar) Percent() string {
-	if !b.Known {
+	if !b.Known || b.Sending {
 		return ""
 	}
 	tenths := b.Permille % 10
@@ -32,13 +35,21 @@ func progressBar(progress *job.Progress) Bar {
 		bar.Known = true
 		bar.Permille = min(int(progress.Percent*1000), 1000)
 	}
-	if progress.Phase != "" {
+	bar.Sending = stillSending(progress)
+	if bar.Sending {
+		bar.Note = sending.Word
+	} else if progress.Phase != "" {
 		bar.Note = phaseState(progress.Phase).Word
 		bar.Tone = ToneWait
 	} else if progress.RemainingSeconds > 0 {
 		bar.Note = "about " + secondsText(progress.RemainingSeconds) + " left"
 	}
 	return bar
+}
+
+// stillSending tells that all is read though the job goes on.
+func stillSending(progress *job.Progress) bool {
+	return progress != nil && progress.Phase == "" && progress.Percent >= 1 && progress.FilesDone >= progress.FilesTotal
 }
 
 // diskBar shows the used part of a disk.

@@ -30,6 +30,7 @@ var fleetStates = []struct {
 	{Choice{"cancelled", "cancelled"}, func(f *store.HostFilter) { f.State = job.Cancelled }},
 	{Choice{"good", "succeeded"}, func(f *store.HostFilter) { f.State = job.Succeeded }},
 	{Choice{"none", "no backup yet"}, func(f *store.HostFilter) { f.Never = true }},
+	{Choice{"removed", "removed hosts"}, func(f *store.HostFilter) { f.Removed, f.Storage = true, nil }},
 }
 
 func fleetChoices() []Choice {
@@ -79,7 +80,7 @@ func (u *UI) fleet(w http.ResponseWriter, r *http.Request) error {
 	for _, host := range hosts {
 		own := slices.DeleteFunc(slices.Clone(active), func(one fleet.Job) bool { return one.Host != host.ID })
 		running := u.running(own)
-		page.Rows = append(page.Rows, FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), Running: running, Queued: len(own) - len(running)})
+		page.Rows = append(page.Rows, FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), Running: running, Queued: len(own) - len(running), NoRestic: noRestic(host)})
 		page.Tags = append(page.Tags, host.Tags...)
 	}
 	if page.Filter.Tag != "" {
@@ -90,7 +91,7 @@ func (u *UI) fleet(w http.ResponseWriter, r *http.Request) error {
 	if page.Storage, err = u.storageRows(ctx); err != nil {
 		return err
 	}
-	if page.Figures, err = u.figures(ctx, frame.Status.Running); err != nil {
+	if page.Figures, err = u.figures(ctx, frame.Status.Running, active); err != nil {
 		return err
 	}
 	page.States = fleetChoices()
@@ -117,8 +118,8 @@ func (u *UI) storageRows(ctx context.Context) ([]StorageRow, error) {
 
 // figures counts the whole fleet. The names and ages in the sentence are told
 // only when all hosts that matter fit into one page, since a sentence about a
-// part of them would not be true.
-func (u *UI) figures(ctx context.Context, running int) (FleetFigures, error) {
+// part of them would not be true. active are the jobs that have not ended.
+func (u *UI) figures(ctx context.Context, running int, active []fleet.Job) (FleetFigures, error) {
 	counts, err := u.Store.CountHosts(ctx, u.Now())
 	if err != nil {
 		return FleetFigures{}, err
@@ -133,7 +134,12 @@ func (u *UI) figures(ctx context.Context, running int) (FleetFigures, error) {
 	}
 	f := FleetFigures{Hosts: counts.Endpoints, Storage: counts.Storage, Online: counts.Online, Running: running, Queued: waiting,
 		Good: counts.Good, Warned: counts.Warned, Bad: counts.Bad, Other: counts.Other, None: counts.Never, Snapshots: snapshots}
-	if counts.Endpoints == 0 || counts.Endpoints > fleetPageSize {
+	if counts.Endpoints == 0 {
+		removed, _, err := u.Store.Hosts(ctx, store.HostFilter{Removed: true, Page: fleet.Page{Limit: 1}})
+		f.Removed = len(removed) > 0
+		return f, err
+	}
+	if counts.Endpoints > fleetPageSize {
 		return f, nil
 	}
 	endpoints := false
@@ -141,22 +147,38 @@ func (u *UI) figures(ctx context.Context, running int) (FleetFigures, error) {
 	if err != nil {
 		return FleetFigures{}, err
 	}
-	f.WorstName, f.WorstAt, f.OldestAt = extremes(all)
+	worst := fleet.Host{}
+	worst, f.OldestAt = extremes(all)
+	f.WorstName, f.WorstState, f.WorstAt = worst.Name, worst.LastBackupState, worst.LastEndedAt
+	f.FirstRunning = firstRunning(all, active)
 	return f, nil
 }
 
 // extremes finds the host whose backup went wrong last, and the oldest of the
-// last good backups; that is zero when a host has none.
-func extremes(hosts []fleet.Host) (worst string, worstAt, oldest time.Time) {
+// last saved snapshots; that is zero when a host has none.
+func extremes(hosts []fleet.Host) (worst fleet.Host, oldest time.Time) {
 	for i, host := range hosts {
-		if (host.LastBackupState == job.Failed || host.LastBackupState == job.Lost) && host.LastEndedAt.After(worstAt) {
-			worst, worstAt = host.Name, host.LastEndedAt
+		if (host.LastBackupState == job.Failed || host.LastBackupState == job.Lost) && host.LastEndedAt.After(worst.LastEndedAt) {
+			worst = host
 		}
 		if i == 0 || host.LastBackupAt.Before(oldest) {
 			oldest = host.LastBackupAt
 		}
 	}
-	return worst, worstAt, oldest
+	return worst, oldest
+}
+
+// firstRunning counts the hosts without any backup that ended, but one running.
+func firstRunning(hosts []fleet.Host, active []fleet.Job) int {
+	number := 0
+	for _, host := range hosts {
+		if host.LastBackupState == "" && slices.ContainsFunc(active, func(one fleet.Job) bool {
+			return one.Host == host.ID && one.Kind == job.Backup && one.State == job.Running
+		}) {
+			number++
+		}
+	}
+	return number
 }
 
 func (u *UI) doCloseAlert(w http.ResponseWriter, r *http.Request) error {

@@ -2,7 +2,9 @@ package ui
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 )
 
@@ -18,33 +20,48 @@ func fieldErrors(err error) (FieldErrors, bool) {
 	return nil, false
 }
 
-// For gives what is wrong with one field; "" is nothing.
-func (e FieldErrors) For(field string) string {
+// For gives all that is wrong with one field.
+func (e FieldErrors) For(field string) []string {
+	var sentences []string
 	for _, one := range e {
 		if one.Field == field {
-			return one.Sentence
+			sentences = append(sentences, one.Sentence)
 		}
 	}
-	return ""
+	return sentences
+}
+
+// Fields counts the fields with anything wrong.
+func (e FieldErrors) Fields() int {
+	fields := map[string]bool{}
+	for _, one := range e {
+		fields[one.Field] = true
+	}
+	return len(fields)
 }
 
 // Field is one labelled input of a form.
 type Field struct {
-	Name  string
-	Label string
-	Value string
-	Help  string
-	Error string
-	Type  string // of the input; "" is text
+	Name   string
+	Label  string
+	Value  string
+	Help   string
+	Errors []string
+	Type   string // of the input; "" is text
 }
 
 // newField gathers what the partials "input" and "lines-input" need.
 func newField(name, label, value, help string, wrong FieldErrors) Field {
-	return Field{Name: name, Label: label, Value: value, Help: help, Error: wrong.For(name)}
+	return Field{Name: name, Label: label, Value: value, Help: help, Errors: wrong.For(name)}
 }
 
 // Secret hides what is typed.
 func (f Field) Secret() Field {
 	f.Type = "password"
 	return f
+}
+
+// passwordRule is what the hint of a new password says.
+func passwordRule() string {
+	return fmt.Sprintf("At least %d characters", auth.MinPasswordCharacters)
 }

@@ -46,6 +46,12 @@ func plural(number int64, one, many string) string {
 	return countText(number) + " " + many
 }
 
+// addedRule says what "added" means, on every page: data_added of restic.
+const addedRule = "New data of this backup, before it was compressed."
+
+// lastBackupRule says what "last backup" means, on every page.
+const lastBackupRule = "The last run that saved a snapshot, also one with warnings."
+
 // durationText is a span of time in its two largest units.
 func durationText(span time.Duration) string {
 	switch {

@@ -31,7 +31,7 @@ func (s sample) endpoint(id, name, system string, tags ...string) fleet.Host {
 }
 
 func (s sample) row(host fleet.Host) FleetRow {
-	return FleetRow{Host: host, Result: lastResult(host), Connection: connection(host)}
+	return FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), NoRestic: noRestic(host)}
 }
 
 func (s sample) storageRow() StorageRow {
@@ -58,9 +58,9 @@ func (s sample) fleet(failing bool) FleetPage {
 		mail.LastError = "2 files could not be read."
 		fresh := s.endpoint("AAA5", "build-7", "linux", "ci")
 		fresh.LastBackupState, fresh.LastBackupAt, fresh.LastEndedAt, fresh.LastJobID = "", time.Time{}, time.Time{}, ""
-		fresh.QuarantinedAt = s.ago(25 * time.Minute)
+		fresh.QuarantinedAt, fresh.ResticVersion = s.ago(25*time.Minute), ""
 		page.Frame.Status.Trouble = 2
-		figures = FleetFigures{Hosts: 5, Online: 4, Running: 1, Queued: 1, Good: 2, Warned: 1, Bad: 1, None: 1, Snapshots: 312, Storage: 1, WorstName: "db-2", WorstAt: db.LastEndedAt}
+		figures = FleetFigures{Hosts: 5, Online: 4, Running: 1, Queued: 1, Good: 2, Warned: 1, Bad: 1, None: 1, Snapshots: 312, Storage: 1, WorstName: "db-2", WorstState: job.Failed, WorstAt: db.LastEndedAt}
 		page.Alerts = []AlertPanel{{HostName: "build-7", Link: "/hosts/x#sessions", Alert: fleet.Alert{Kind: fleet.AlertClone, OpenedAt: s.ago(25 * time.Minute), LastAt: s.ago(time.Minute), Count: 12,
 			Sentence: "Two sessions use the key of this host: one machine is a copy of the other, or was restored from an image. The newer one is held back until you decide."}}}
 		page.Rows = append(page.Rows, s.row(fresh))
@@ -85,7 +85,7 @@ func (s sample) fleetHuge() FleetPage {
 		}
 		page.Rows = append(page.Rows, s.row(host))
 	}
-	page.Figures = FleetFigures{Hosts: 10_000, Online: 9_812, Running: 37, Queued: 204, Good: 9_700, Warned: 180, Bad: 6, None: 114, Snapshots: 1_204_332, Storage: 12, WorstName: page.Rows[0].Host.Name, WorstAt: s.ago(9 * time.Minute)}
+	page.Figures = FleetFigures{Hosts: 10_000, Online: 9_812, Running: 37, Queued: 204, Good: 9_698, Warned: 180, Bad: 6, Other: 2, None: 114, Snapshots: 1_204_332, Storage: 12, WorstName: page.Rows[0].Host.Name, WorstAt: s.ago(9 * time.Minute)}
 	page.Verdict = verdict(page.Figures, 0, s.now)
 	page.Next = "/?cursor=next"
 	return page
@@ -108,7 +108,8 @@ func (s sample) hostNewWrong() HostNewPage {
 }
 
 func (s sample) join(done int) HostJoinPage {
-	token := fleet.EnrollmentToken{ID: "01JNQ8Z4M2R7S9T1V3X5Y6T0K1", Name: "web-3", ExpiresAt: s.now.Add(58 * time.Minute), CreatedAt: s.ago(2 * time.Minute)}
+	token := fleet.EnrollmentToken{ID: "01JNQ8Z4M2R7S9T1V3X5Y6T0K1", Name: "web-3", ExpiresAt: s.now.Add(58 * time.Minute), CreatedAt: s.ago(2 * time.Minute),
+		Repository: fleet.RepositoryChoice{Storage: "01JNQ8Z4M2R7S9T1V3X5Y6BOX1"}}
 	page := HostJoinPage{Frame: s.frame("Add a host", "/"), Token: token, Name: token.Name, Live: "/enrollments/x?part=live"}
 	if done == 0 {
 		page.Commands = joinCommands(fleet.EnrolCommand(true, "backup.example"), "rm1.7Lk2mQ9vXaT40pReeyJzIjoiaHR0cHM6Ly9iYWNrdXAu.uY2dWqk3v8rTn1pXc5Zb9hLa")
@@ -130,5 +131,12 @@ func (s sample) join(done int) HostJoinPage {
 		}
 		page.Steps = append(page.Steps, step)
 	}
+	return page
+}
+
+func (s sample) joinStorage() HostJoinPage {
+	page := s.join(0)
+	page.Name, page.Token.Name, page.Token.Repository = "vault", "vault", fleet.RepositoryChoice{}
+	page.Steps = page.Steps[:2]
 	return page
 }

@@ -58,10 +58,36 @@ func (s sample) hostQuarantined() HostPage {
 	page.Head.Connection = connection(page.Head.Host)
 	page.Alerts = s.fleet(true).Alerts
 	page.Sessions = []SessionRow{
-		{ID: "a", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(31 * time.Hour), Counter: 214, Held: true},
-		{ID: "b", Address: "192.0.2.88", Hostname: "web-1-clone", Since: s.ago(25 * time.Minute), Counter: 214, Held: true},
+		{ID: "a", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(31 * time.Hour), Counter: 214, Unsent: 3, Held: true, First: true},
+		{ID: "b", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(25 * time.Minute), Counter: 214, Held: true},
 	}
 	page.Remove = RemoveForm{Name: "web1", Error: `Type "web-1" exactly to remove this host.`}
+	return page
+}
+
+func (s sample) hostRemoved() HostPage {
+	page := s.host()
+	page.Frame.Notice = ""
+	page.Head.Host.RemovedAt, page.Head.Host.Online = s.ago(3*24*time.Hour), false
+	page.Head.Connection = connection(page.Head.Host)
+	page.MayChange, page.MayRemove = false, false
+	for i := range page.Groups {
+		page.Groups[i].Removed, page.Groups[i].HostOnline, page.Groups[i].Running = true, false, nil
+	}
+	row := &page.Repositories[0]
+	row.Repository.ProvisionedAt = time.Time{}
+	row.State, row.Job, row.CanRetry = repositoryState(row.Repository, steps{removed: true})
+	return page
+}
+
+func (s sample) hostNoRestic() HostPage {
+	page := s.hostEmpty()
+	page.Frame.Notice = ""
+	page.Head.Host.ResticVersion = ""
+	page.Head.NoRestic = noRestic(page.Head.Host)
+	row := &page.Repositories[0]
+	row.Repository.ProvisionedAt, row.Repository.ReadyAt = time.Time{}, time.Time{}
+	row.State, row.Job, row.CanRetry = repositoryState(row.Repository, steps{last: &fleet.Job{ID: "01JNQ8Z4M2R7S9T1V3X5Y6Z7PR", State: job.Failed, FinishedAt: s.ago(time.Minute), Error: "The file of users can't be written."}})
 	return page
 }
 
@@ -80,7 +106,11 @@ func (s sample) repositories() []RepositoryRow {
 	missing := fleet.Repository{ID: "01JNQ8Z4M2R7S9T1V3X5Y6REP3", Name: "build-7", URL: "rest:https://vault.example:8000/build-7/", Host: "01JNQ8Z4M2R7S9T1V3X5Y6AAA5", Storage: "01JNQ8Z4M2R7S9T1V3X5Y6BOX1"}
 	rows := []RepositoryRow{{Repository: ready, HostName: "web-1", StorageName: "vault"}, {Repository: open, HostName: "mail"}, {Repository: missing, HostName: "build-7", StorageName: "vault"}}
 	for i := range rows {
-		rows[i].State, rows[i].Missing = repositoryState(rows[i].Repository)
+		known := steps{}
+		if !rows[i].Repository.Ready() {
+			known.active = &fleet.Job{ID: "01JNQ8Z4M2R7S9T1V3X5Y6Z7PR", State: job.Running, Kind: job.Provision}
+		}
+		rows[i].State, rows[i].Job, rows[i].CanRetry = repositoryState(rows[i].Repository, known)
 		rows[i].Proof = appendOnlyProof(rows[i].Repository)
 	}
 	return rows
@@ -111,7 +141,8 @@ func (s sample) sourceFormWrong() SourceFormPage {
 	page := s.sourceForm()
 	page.Group = "01JNQ8Z4M2R7S9T1V3X5Y6GDOC"
 	page.Form.Name, page.Form.Includes, page.Form.LimitUploadKiB = "documents", "home/ann\n/srv", "-3"
-	page.Errors = FieldErrors{{Field: "includes", Sentence: `"home/ann" is not a whole path; begin it with / or, on Windows, with a drive such as C:\.`},
+	page.Form.Includes += "\nsrv/*"
+	page.Errors = FieldErrors{{Field: "includes", Sentence: `"srv/*" is not a whole path; begin it with / or, on Windows, with a drive such as C:\.`}, {Field: "includes", Sentence: `"home/ann" is not a whole path; begin it with / or, on Windows, with a drive such as C:\.`},
 		{Field: "limit_upload_kib", Sentence: "A limit is 0 (none) or more."}}
 	return page
 }
@@ -119,8 +150,9 @@ func (s sample) sourceFormWrong() SourceFormPage {
 func (s sample) audit() AuditPage {
 	page := AuditPage{Frame: s.frame("Audit", "/audit"), Next: "/audit?cursor=z"}
 	for i, action := range []string{"job.created", "source_group.created", "host.enrolled", "enrollment_token.created", "user.signed_in", "setup.done"} {
-		page.Rows = append(page.Rows, fleet.AuditEntry{At: s.ago(time.Duration(i*i*7+1) * time.Minute), Actor: "ann", Action: action, Noun: strings.Split(action, ".")[0],
-			Subject: "01JNQ8Z4M2R7S9T1V3X5Y6Z7A8", Detail: `{"kind":"backup","host":"web-1","group":"documents","origin":"operator"}`, Address: "192.0.2.5"})
+		noun := strings.Split(action, ".")[0]
+		page.Rows = append(page.Rows, AuditRow{What: strings.ReplaceAll(noun, "_", " ") + " web-1", Detail: "host web-1 · kind backup · source_group documents",
+			Entry: fleet.AuditEntry{At: s.ago(time.Duration(i*i*7+1) * time.Minute), Actor: "ann", Action: action, Noun: noun, Subject: "01JNQ8Z4M2R7S9T1V3X5Y6Z7A8", Address: "192.0.2.5"}})
 	}
 	return page
 }
@@ -134,5 +166,5 @@ func (s sample) settings() SettingsPage {
 
 func (s sample) setupWrong() SetupPage {
 	return SetupPage{Frame: Frame{Title: "First start"}, Username: "ann", Token: "k3v9", Errors: FieldErrors{
-		{Field: "token", Sentence: "This is not the token that the server printed."}, {Field: "password", Sentence: "A password has at least 12 characters."}}}
+		{Field: "token", Sentence: "This is not the token that the server printed."}, {Field: "password", Sentence: auth.CheckPassword("ann", "short")}}}
 }

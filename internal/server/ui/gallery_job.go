@@ -29,7 +29,7 @@ func (s sample) jobPage(state job.State) JobPage {
 		one.FinishedAt = s.ago(12 * time.Second)
 	}
 	page := JobPage{Frame: s.hostFrame("Backup of documents"), Job: one, Title: "Backup of documents", Host: host, Contact: connection(host), GroupName: "documents",
-		Repository: s.repositories()[0].Repository, Why: "asked by ann", State: jobState(one), Rule: "Saves the files of one source group as a snapshot.", CanCancel: !state.Ended(), CanRepeat: state == job.Failed}
+		Repository: s.repositories()[0].Repository, Why: "asked by ann", State: jobState(one), Rule: "Saves the files of one source group as a snapshot.", CanCancel: !state.Ended(), CanRepeat: state == job.Failed, Now: s.now}
 	page.Phase = phaseOf(one, nil)
 	page.Log = LogPart{Job: one.ID, Follow: !state.Ended()}
 	return page
@@ -48,6 +48,22 @@ func (s sample) logLines(job *LogPart, texts ...string) {
 }
 
 func logLevel(text string) job.LogLevel { return job.LogLevel(text) }
+
+func (s sample) jobSending() JobPage {
+	page := s.jobRunning()
+	page.Progress.Percent, page.Progress.FilesDone, page.Progress.BytesDone, page.Progress.RemainingSeconds, page.Progress.CurrentFiles = 1, page.Progress.FilesTotal, page.Progress.BytesTotal, 0, nil
+	page.Bar = progressBar(page.Progress)
+	page.Phase = phaseOf(page.Job, page.Progress)
+	return page
+}
+
+func (s sample) jobProvision() JobPage {
+	page := s.jobPage(job.Running)
+	page.Title, page.Job.Kind, page.GroupName, page.Job.Command = "Create repository user", job.Provision, "", nil
+	page.Rule, page.Why = "Adds a host's user to rest-server, or removes it.", "a step of the server,"
+	s.logLines(&page.Log, "The file of users is written; waiting for rest-server to read it.")
+	return page
+}
 
 func (s sample) jobQueued() JobPage { return s.jobPage(job.Queued) }
 

@@ -30,7 +30,7 @@ func (u *UI) hostView(r *http.Request, tab string) (hostView, error) {
 	if err != nil {
 		return hostView{}, err
 	}
-	head := HostHead{Host: host, Result: lastResult(host), Connection: connection(host), Tab: tab, Running: u.running(active)}
+	head := HostHead{Host: host, Result: lastResult(host), Connection: connection(host), Tab: tab, Running: u.running(active), NoRestic: noRestic(host)}
 	return hostView{host, head, active}, nil
 }
 
@@ -49,7 +49,7 @@ func (u *UI) hostPage(r *http.Request) (HostPage, error) {
 		return HostPage{}, err
 	}
 	may := visitorOf(r).who
-	page := HostPage{Head: view.head, Live: livePath(r), MayChange: may.Allows(auth.HostsWrite) && view.host.RemovedAt.IsZero(),
+	page := HostPage{Head: view.head, Live: "/hosts/" + string(view.host.ID) + "?part=live", MayChange: may.Allows(auth.HostsWrite) && view.host.RemovedAt.IsZero(),
 		MayRemove: may.Allows(auth.HostsRemove) && view.host.RemovedAt.IsZero(), Change: HostChangeForm{Name: view.host.Name, Tags: strings.Join(view.host.Tags, " ")}}
 	if page.Frame, err = u.frame(r, view.host.Name, Crumb{"Fleet", "/"}); err != nil {
 		return page, err
@@ -58,9 +58,7 @@ func (u *UI) hostPage(r *http.Request) (HostPage, error) {
 		return page, err
 	}
 	if !view.host.QuarantinedAt.IsZero() {
-		for _, session := range u.Control.Sessions(view.host.ID) {
-			page.Sessions = append(page.Sessions, SessionRow(session))
-		}
+		page.Sessions = sessionRows(u.Control.Sessions(view.host.ID))
 	}
 	filter := store.RepositoryFilter{Host: view.host.ID}
 	if view.host.IsStorage() {
@@ -93,7 +91,7 @@ func (u *UI) groupCards(ctx context.Context, view hostView, repositories []fleet
 	}
 	var cards []GroupCard
 	for _, group := range groups {
-		card := GroupCard{Group: group, HostOnline: view.host.Online, Result: groupResult(group), LastJob: group.LastJobID}
+		card := GroupCard{Group: group, HostOnline: view.host.Online, Removed: view.head.Removed(), Result: groupResult(group), LastJob: group.LastJobID}
 		for _, repository := range repositories {
 			if repository.ID == group.Repository {
 				card.RepositoryName, card.Ready = repository.Name, repository.Ready()

@@ -79,7 +79,8 @@ func (u *UI) hostNewPage(r *http.Request, form HostNewForm) (HostNewPage, error)
 }
 
 func (u *UI) hostNew(w http.ResponseWriter, r *http.Request) error {
-	page, err := u.hostNewPage(r, HostNewForm{Storage: r.URL.Query().Get("kind") == "storage"})
+	query := r.URL.Query()
+	page, err := u.hostNewPage(r, HostNewForm{Storage: query.Get("kind") == "storage", Name: query.Get("name"), Tags: query.Get("tags")})
 	if err != nil {
 		return err
 	}
@@ -153,11 +154,15 @@ type HostJoinPage struct {
 	Ended bool // nothing more will change: expired, or all is done
 }
 
+// Storage tells whether a storage box is to join.
+func (p HostJoinPage) Storage() bool { return p.Token.Repository == (fleet.RepositoryChoice{}) }
+
 // JoinStep is one step of joining.
 type JoinStep struct {
 	State State
 	Title string
 	Lines []string // the evidence
+	Job   job.ID   // where to look when it went wrong
 }
 
 // JoinCommand is what to paste on one kind of system.
@@ -222,7 +227,7 @@ func (u *UI) joinSteps(r *http.Request, page *HostJoinPage) error {
 	if token.Repository.URL != "" {
 		ready.Title = "Its repository is known"
 	}
-	isStorage := token.Repository == (fleet.RepositoryChoice{})
+	isStorage := page.Storage()
 	defer func() {
 		page.Steps = []JoinStep{seen, joined}
 		if !isStorage {
@@ -258,13 +263,20 @@ func (u *UI) joinSteps(r *http.Request, page *HostJoinPage) error {
 		return err
 	}
 	ready.State = stepNow
-	for _, repository := range repositories {
-		state, missing := repositoryState(repository)
+	rows, err := u.repositoryRows(r.Context(), repositories)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		repository := row.Repository
 		if !repository.Ready() {
-			ready.Lines = []string{missing}
+			ready.Lines = []string{row.State.Word}
+			if row.CanRetry {
+				ready.State, ready.Job = State{Tone: ToneBad, Icon: "circle-x", At: row.State.At}, row.Job
+			}
 			continue
 		}
-		ready = JoinStep{State: at(stepDone, state.At), Title: "Its repository is ready", Lines: []string{repository.URL}}
+		ready = JoinStep{State: at(stepDone, row.State.At), Title: "Its repository is ready", Lines: []string{repository.URL}}
 		begin.State = stepNow
 		begin.Title = "Choose what to back up"
 		page.Begin = "/hosts/" + string(host.ID) + "/sources/new"

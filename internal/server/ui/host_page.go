@@ -1,10 +1,12 @@
 package ui
 
 import (
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/server/control"
 )
 
 // HostHead is what all pages of one host have on top.
@@ -14,7 +16,11 @@ type HostHead struct {
 	Connection State
 	Tab        string // "overview", "snapshots", "sources", "jobs"
 	Running    []RunningJob
+	NoRestic   bool // a backup can't be made there
 }
+
+// Removed tells whether the host is gone; its pages only tell then.
+func (h HostHead) Removed() bool { return !h.Host.RemovedAt.IsZero() }
 
 // HostPage is the overview of one host.
 type HostPage struct {
@@ -45,7 +51,22 @@ type SessionRow struct {
 	Hostname string
 	Since    time.Time
 	Counter  uint64
+	Unsent   uint64 // records that it had and this server had not, when it connected
 	Held     bool
+	First    bool // it connected before all others
+}
+
+// sessionRows are the sessions in the order in which they connected.
+func sessionRows(sessions []control.SessionInfo) []SessionRow {
+	var rows []SessionRow
+	for _, one := range sessions {
+		rows = append(rows, SessionRow{ID: one.ID, Address: one.Address, Hostname: one.Hostname, Since: one.Since, Counter: one.Counter, Unsent: one.Unsent, Held: one.Held})
+	}
+	slices.SortStableFunc(rows, func(a, b SessionRow) int { return a.Since.Compare(b.Since) })
+	if len(rows) > 0 {
+		rows[0].First = true
+	}
+	return rows
 }
 
 // GroupCard is one source group with what its last backup left.
@@ -54,6 +75,7 @@ type GroupCard struct {
 	RepositoryName string
 	Ready          bool // its repository can take a backup
 	HostOnline     bool
+	Removed        bool // its host is
 	Result         State
 	Running        *RunningJob
 	Queued         bool
@@ -98,7 +120,11 @@ type RemoveForm struct {
 
 // Field is the input of the typed name.
 func (f RemoveForm) Field() Field {
-	return Field{Name: "typed_name", Label: "Type its name to confirm", Value: f.Name, Error: f.Error}
+	field := Field{Name: "typed_name", Label: "Type its name to confirm", Value: f.Name}
+	if f.Error != "" {
+		field.Errors = []string{f.Error}
+	}
+	return field
 }
 
 // Keep says in words what the retention keeps.

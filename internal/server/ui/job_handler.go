@@ -39,7 +39,7 @@ func (u *UI) jobPage(r *http.Request) (JobPage, error) {
 	if err != nil {
 		return JobPage{}, err
 	}
-	page := JobPage{Job: one, Title: jobTitle(one), State: jobState(one), Host: host, Contact: connection(host), GroupName: groupNameOf(one), Why: whyText(one), Live: livePath(r)}
+	page := JobPage{Job: one, Title: jobTitle(one), State: jobState(one), Host: host, Contact: connection(host), GroupName: groupNameOf(one), Why: whyText(one), Live: livePath(r), Now: u.Now()}
 	info, _ := job.InfoOf(one.Kind)
 	page.Rule = info.Sentence
 	if one.Repository != "" {

@@ -27,6 +27,15 @@ type JobPage struct {
 	Live       string
 	CanCancel  bool
 	CanRepeat  bool
+	Now        time.Time // when the page was made
+}
+
+// IsBackup tells whether the job has data, files and a rate to tell of.
+func (p JobPage) IsBackup() bool { return p.Job.Kind == job.Backup }
+
+// WaitsForRepository tells that the repository does not answer a running job.
+func (p JobPage) WaitsForRepository() bool {
+	return p.Job.State == job.Running && p.Progress != nil && p.Progress.Phase == job.PhaseWaitingRepository
 }
 
 // NoContact tells whether the job runs where nobody can be asked.
@@ -44,15 +53,16 @@ func (p JobPage) Elapsed() string {
 		return ""
 	case !p.Job.FinishedAt.IsZero():
 		return durationText(p.Job.FinishedAt.Sub(p.Job.StartedAt))
-	case p.Progress != nil && p.Progress.ElapsedSeconds > 0:
+	case p.Progress != nil && p.Progress.ElapsedSeconds > 0 && p.Progress.Phase == "":
 		return secondsText(p.Progress.ElapsedSeconds)
 	}
-	return ""
+	// restic says nothing of the time while it waits.
+	return secondsText(max(int64(p.Now.Sub(p.Job.StartedAt).Seconds()), 0))
 }
 
 // Rate is the mean rate so far; "" while there is nothing to tell.
 func (p JobPage) Rate() string {
-	if p.Progress == nil || p.Progress.ElapsedSeconds < 1 || p.Progress.BytesDone == 0 {
+	if p.Progress == nil || p.Progress.ElapsedSeconds < 1 || p.Progress.BytesDone == 0 || p.Progress.Phase != "" || p.Bar.Sending {
 		return ""
 	}
 	return bytesText(p.Progress.BytesDone/p.Progress.ElapsedSeconds) + "/s"
@@ -140,6 +150,9 @@ func (p JobPage) Findings() []FindingRow {
 				row.Words = one.words
 			}
 		}
+		if finding.Kind == job.SourceMissing && row.Detail == "" && hasWildcard(finding.Path) {
+			row.Detail = wildcardRule
+		}
 		rows = append(rows, row)
 	}
 	return rows
@@ -147,6 +160,9 @@ func (p JobPage) Findings() []FindingRow {
 
 // phaseOf says what a job is doing now.
 func phaseOf(one fleet.Job, progress *job.Progress) State {
+	if one.State == job.Running && stillSending(progress) {
+		return sending
+	}
 	if one.State == job.Running && progress != nil {
 		return phaseState(progress.Phase)
 	}

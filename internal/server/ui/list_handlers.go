@@ -92,7 +92,7 @@ func resultText(one fleet.Job) string {
 	case one.Summary == nil:
 		return ""
 	case one.Summary.SnapshotID != "":
-		return bytesText(one.Summary.DataAddedPacked) + " added, " + countText(one.Summary.FilesNew) + " new and " + countText(one.Summary.FilesChanged) + " changed files"
+		return bytesText(one.Summary.DataAdded) + " added, " + countText(one.Summary.FilesNew) + " new and " + countText(one.Summary.FilesChanged) + " changed files"
 	case one.Kind == job.Snapshots:
 		return plural(int64(one.Summary.Snapshots), "snapshot", "snapshots") + " listed"
 	}
@@ -133,11 +133,13 @@ func (u *UI) audit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := AuditPage{Frame: frame, Filter: AuditFilter{Text: query.Get("text"), Noun: query.Get("noun"), Subject: query.Get("subject")}}
-	var next string
-	page.Rows, next, err = u.Store.AuditEntries(r.Context(), store.AuditFilter{Text: page.Filter.Text, Noun: page.Filter.Noun, Subject: page.Filter.Subject, Page: fleet.Page{Cursor: query.Get("cursor")}})
+	entries, next, err := u.Store.AuditEntries(r.Context(), store.AuditFilter{Text: page.Filter.Text, Noun: page.Filter.Noun, Subject: page.Filter.Subject, Page: fleet.Page{Cursor: query.Get("cursor")}})
 	if err != nil {
 		return err
 	}
 	page.Next = nextPath(r, next)
+	if page.Rows, err = u.auditRows(r.Context(), entries); err != nil {
+		return err
+	}
 	return u.show(w, r, "audit", "", page)
 }

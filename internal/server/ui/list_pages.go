@@ -2,6 +2,7 @@ package ui
 
 import (
 	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
 )
 
 // RepositoriesPage lists all repositories.
@@ -18,16 +19,24 @@ type RepositoryRow struct {
 	HostName    string
 	StorageName string
 	State       State
-	Proof       State // whether the endpoint can delete
-	Missing     string
+	Proof       State  // whether the endpoint can delete
+	Job         job.ID // the step under way, or the one that ended badly; "" for none
+	CanRetry    bool   // that step ended badly
 }
 
 // AuditPage lists what was changed, newest first.
 type AuditPage struct {
 	Frame  Frame
 	Filter AuditFilter
-	Rows   []fleet.AuditEntry
+	Rows   []AuditRow
 	Next   string
+}
+
+// AuditRow is one entry with names where they are known.
+type AuditRow struct {
+	Entry  fleet.AuditEntry
+	What   string // the noun with its name
+	Detail string // readable, "" for none
 }
 
 // AuditFilter is the page's query.
@@ -40,22 +49,55 @@ type AuditFilter struct {
 // Narrow tells whether anything is filtered.
 func (f AuditFilter) Narrow() bool { return f != AuditFilter{} }
 
-// repositoryState tells whether backups can go to a repository, and what is
-// missing when they can't.
-func repositoryState(repository fleet.Repository) (State, string) {
+// steps are what the storage agent knows of a repository that is not yet, or no
+// more, what it should be.
+type steps struct {
+	removed  bool // its host is
+	homeless bool // its storage box is removed
+	active   *fleet.Job
+	last     *fleet.Job // the newest that ended
+}
+
+// repositoryState tells whether backups can go to a repository, what is under
+// way when they can't, and whether trying again is for a person.
+func repositoryState(repository fleet.Repository, known steps) (state State, step job.ID, retry bool) {
+	gone := known.removed && repository.ProvisionedAt.IsZero()
 	switch {
-	case repository.Ready():
+	case known.removed && repository.Storage == "":
+		return State{Tone: ToneNone, Icon: "trash", Word: "host removed; data stays",
+			Tip: "Nothing is backed up into it any more. Its snapshots stay, and its passwords are kept here."}, "", false
+	case gone:
+		return State{Tone: ToneNone, Icon: "trash", Word: "user removed; data stays",
+			Tip: "Its host was removed and its user can't sign in any more. Its snapshots stay on the storage box."}, "", false
+	case !known.removed && repository.Ready():
 		return State{Tone: ToneGood, Icon: "circle-check", Word: "ready", At: repository.ReadyAt,
-			Tip: "The repository exists, and its host could open it."}, ""
+			Tip: "The repository exists, and its host could open it."}, "", false
 	case repository.Storage == "":
 		return State{Tone: ToneWait, Icon: "clock", Word: "not opened yet",
-			Tip: "The host has not opened it so far."}, "Waits for the host to open it."
-	case repository.ProvisionedAt.IsZero():
-		return State{Tone: ToneWait, Icon: "clock", Word: "user is missing",
-			Tip: "The storage agent has not made the rest-server user yet."}, "Waits for the storage box to make the user."
+			Tip: "It waits for the host to open it."}, "", false
 	}
-	return State{Tone: ToneWait, Icon: "clock", Word: "being made",
-		Tip: "The rest-server user exists; the storage agent has not made the repository yet."}, "Waits for the storage box to make the repository."
+	doing, failed := "creating the repository…", "could not be made"
+	switch {
+	case known.removed:
+		doing, failed = "removing its user…", "user not removed"
+	case repository.ProvisionedAt.IsZero():
+		doing, failed = "creating its user…", "user could not be made"
+	}
+	if known.homeless {
+		return State{Tone: ToneWarn, Icon: "alert-triangle", Word: "its storage box was removed",
+			Tip: "Nobody can make, or mend, what is missing there."}, "", false
+	}
+	if one := known.active; one != nil {
+		state = lookOf(one.State)
+		state.Word, state.Tip = doing, "The storage box is asked for it, and it takes up to a minute: rest-server must have read its users again."
+		return state, one.ID, false
+	}
+	if one := known.last; one != nil && one.State != job.Succeeded {
+		state = State{Tone: ToneBad, Icon: "circle-x", Word: failed, At: one.FinishedAt, Tip: jobState(*one).Tip}
+		return state, one.ID, true
+	}
+	return State{Tone: ToneWait, Icon: "clock", Word: "waits for its storage box",
+		Tip: "The storage box has not been asked yet. It is tried again by itself."}, "", false
 }
 
 // appendOnlyProof tells what the endpoint's harmless test found.

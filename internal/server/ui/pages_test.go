@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/crypto"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/server/control"
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
@@ -147,8 +149,14 @@ func TestHostIsRemovedByItsTypedName(t *testing.T) {
 	if got := r.ask(auth.Admin, path, nil); !strings.Contains(got.text("#host-head"), "removed") {
 		t.Errorf("a removed host shows %s", got.text("#host-head"))
 	}
-	if got := r.ask(auth.Admin, "/", nil); strings.Contains(got.text("main"), "web-1") {
-		t.Error("a removed host is in the fleet")
+	if got := r.ask(auth.Admin, "/", nil); strings.Contains(got.text("main"), "web-1") || got.text(".verdict") != "No machine is backed up now: every host was removed." {
+		t.Errorf("a fleet of removed hosts says %s", got.text("main"))
+	}
+	if got := r.ask(auth.Admin, "/?state=removed", nil); !strings.Contains(got.text("tbody"), "web-1") {
+		t.Errorf("removed hosts are not listed: %s", got.text("main"))
+	}
+	if got := r.ask(auth.Admin, path, nil); strings.Contains(got.body, "Add group") || strings.Contains(got.body, "Back up now") || !strings.Contains(got.text("main"), "host removed; data stays") {
+		t.Errorf("a removed host shows %s", got.text("main"))
 	}
 }
 
@@ -242,5 +250,59 @@ func TestFleetFiltersAndPages(t *testing.T) {
 	part := r.ask(auth.Viewer, "/?text=web-11&part=live", nil, "HX-Request", "true")
 	if strings.Contains(part.body, "<html") || !strings.Contains(part.body, `id="fleet"`) {
 		t.Error("the live part is not a part")
+	}
+}
+
+// TestFormAddressesAreNoDeadPages comes back to the addresses of forms, as a
+// reload after a form error does.
+func TestFormAddressesAreNoDeadPages(t *testing.T) {
+	r := newRig(t)
+	host, group := r.host("web-1")
+	path := "/hosts/" + string(host.ID)
+	for from, to := range map[string]string{
+		path + "/remove": path, path + "/change": path, path + "/sessions/x/keep": path, path + "/snapshots/refresh": path + "/snapshots",
+		path + "/sources/" + string(group.ID) + "/run": path + "/sources", "/settings/password": "/settings", "/settings/sessions/end-others": "/settings",
+		"/jobs/x/cancel": "/jobs/x", "/alerts/x/close": "/", "/repositories/x/retry": "/repositories", "/hosts/%2F%2Fevil.example/remove": "/hosts/%2F%2Fevil.example",
+	} {
+		if got := r.ask(auth.Admin, from, nil); got.status != http.StatusSeeOther || got.header.Get("Location") != to {
+			t.Errorf("GET %s = %d to %q, want %q", from, got.status, got.header.Get("Location"), to)
+		}
+	}
+	got := r.ask(auth.Admin, path+"/remove", url.Values{"typed_name": {"other"}})
+	if !strings.Contains(got.body, `hx-get="`+path+`?part=live"`) {
+		t.Error("after a form error the live part is fetched from another address than the page's")
+	}
+}
+
+func TestOtherSessionsEnd(t *testing.T) {
+	r := newRig(t)
+	secret, session, err := r.control.SignIn(t.Context(), control.Credentials{Name: "ann", Password: crypto.NewText(password)}, control.Peer{Address: "192.0.2.9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cookies["other"] = control.SessionCookie(secret, session, false)
+	if got := r.ask(auth.Admin, "/settings", nil); !strings.Contains(got.text("main"), "1 other browser is signed in") || !strings.Contains(got.text("main"), "At least 10 characters") {
+		t.Errorf("settings: %s", got.text("main"))
+	}
+	if got := r.ask(auth.Admin, "/settings/sessions/end-others", url.Values{}); got.status != http.StatusSeeOther {
+		t.Fatalf("end = %d", got.status)
+	}
+	if got := r.ask("other", "/settings", nil); got.status != http.StatusSeeOther {
+		t.Errorf("the other session goes on: %d", got.status)
+	}
+	if got := r.ask(auth.Admin, "/audit", nil); got.status != http.StatusOK || !strings.Contains(got.text("tbody"), "session.others_ended user ann sessions ended 1") {
+		t.Errorf("the audit says %d %s", got.status, got.text("tbody"))
+	}
+}
+
+func TestAuditNamesWhatItKnows(t *testing.T) {
+	r := newRig(t)
+	host, group := r.host("web_1")
+	r.write(func(ctx context.Context, tx *store.Tx) error {
+		return tx.Audit(ctx, fleet.AuditEntry{At: time.Now(), Actor: "ann", Action: "job.created", Noun: "job", Subject: nobody,
+			Detail: `{"kind":"backup","host_id":"` + string(host.ID) + `","group_id":"` + string(group.ID) + `","none":null}`})
+	})
+	if got := r.ask(auth.Admin, "/audit", nil).text(".detail"); !strings.Contains(got, "source group documents · host web_1 · kind backup") {
+		t.Errorf("the detail reads %q", got)
 	}
 }

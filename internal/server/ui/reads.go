@@ -112,8 +112,11 @@ func (u *UI) repositoryRows(ctx context.Context, repositories []fleet.Repository
 	var rows []RepositoryRow
 	for _, repository := range repositories {
 		row := RepositoryRow{Repository: repository, Proof: appendOnlyProof(repository)}
-		row.State, row.Missing = repositoryState(repository)
-		var err error
+		known, err := u.steps(ctx, repository)
+		if err != nil {
+			return nil, err
+		}
+		row.State, row.Job, row.CanRetry = repositoryState(repository, known)
 		if row.HostName, err = names.of(ctx, repository.Host); err != nil {
 			return nil, err
 		}
@@ -123,4 +126,40 @@ func (u *UI) repositoryRows(ctx context.Context, repositories []fleet.Repository
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// recentSteps is how many of a storage agent's newest jobs are looked through
+// for the last one of a repository.
+const recentSteps = 200
+
+// steps reads what is under way for a repository, if anything is to be done.
+func (u *UI) steps(ctx context.Context, repository fleet.Repository) (steps, error) {
+	host, err := u.Store.Host(ctx, repository.Host)
+	if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+		return steps{}, err
+	}
+	known := steps{removed: !host.RemovedAt.IsZero()}
+	settled := repository.Ready() && !known.removed || known.removed && repository.ProvisionedAt.IsZero()
+	if settled || repository.Storage == "" {
+		return known, nil
+	}
+	box, err := u.Store.Host(ctx, repository.Storage)
+	if err != nil {
+		return known, err
+	}
+	known.homeless = !box.RemovedAt.IsZero()
+	jobs, _, err := u.Store.Jobs(ctx, fleet.JobFilter{Host: repository.Storage, Page: fleet.Page{Limit: recentSteps}})
+	if err != nil {
+		return known, err
+	}
+	for i, one := range jobs { // newest first
+		switch {
+		case one.Repository != repository.ID:
+		case !one.State.Ended() && known.active == nil:
+			known.active = &jobs[i]
+		case one.State.Ended() && known.last == nil:
+			known.last = &jobs[i]
+		}
+	}
+	return known, nil
 }

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
 )
@@ -35,6 +37,7 @@ var Routes = []Route{
 	{"POST", "/sign-out", auth.AccountOwn, "", "", (*UI).doSignOut},
 	{"POST", "/theme", Public, "", "", (*UI).doTheme},
 	{"POST", "/settings/password", auth.AccountOwn, "", "", (*UI).doPassword},
+	{"POST", "/settings/sessions/end-others", auth.AccountOwn, "", "", (*UI).doEndOthers},
 	{"POST", "/settings/tokens/{id}/revoke", auth.TokensWrite, "", "", (*UI).doRevoke},
 
 	{"GET", "/events", auth.FleetRead, "", "", (*UI).eventStream},
@@ -68,4 +71,39 @@ var Routes = []Route{
 
 	{"POST", "/alerts/{id}/close", auth.HostsEnrol, "", "", (*UI).doCloseAlert},
 	{"POST", "/repositories/{id}/retry", auth.RepositoriesWrite, "", "", (*UI).doRetry},
+}
+
+// pageOf finds the page that an address of forms belongs to: the nearest page
+// above it. "" means that the address is a page itself.
+func pageOf(route Route) string {
+	pages := map[string]bool{}
+	for _, one := range Routes {
+		pages[one.Pattern] = pages[one.Pattern] || one.Method == http.MethodGet
+	}
+	if pages[route.Pattern] {
+		return ""
+	}
+	above := route.Pattern
+	for above != "" {
+		above = above[:strings.LastIndex(above, "/")]
+		if pages[above] {
+			return above
+		}
+	}
+	return "/"
+}
+
+// toPage sends who comes back to the address of a form, by a reload or the
+// browser's history, to the page that the form is on.
+func toPage(page string) func(*UI, http.ResponseWriter, *http.Request) error {
+	return func(_ *UI, w http.ResponseWriter, r *http.Request) error {
+		parts := strings.Split(page, "/")
+		for i, part := range parts {
+			if strings.HasPrefix(part, "{") {
+				parts[i] = url.PathEscape(r.PathValue(strings.Trim(part, "{}")))
+			}
+		}
+		http.Redirect(w, r, localPath(strings.Join(parts, "/")), http.StatusSeeOther)
+		return nil
+	}
 }

@@ -46,6 +46,22 @@ type SourceForm struct {
 	KeepWithinDays   string
 }
 
+// wildcardRule is told where a path looks as if it were a pattern.
+const wildcardRule = "Wildcards are not expanded here: a path is taken as it is written. Name the folder itself."
+
+// hasWildcard tells whether a path looks like a pattern. A file may be named so.
+func hasWildcard(path string) bool { return strings.ContainsAny(path, "*?[") }
+
+// WildcardNote is told when a path looks like a pattern; "" when none does.
+func (f SourceForm) WildcardNote() string {
+	for _, path := range textLines(f.Includes) {
+		if hasWildcard(path) {
+			return path + " looks like a pattern. " + wildcardRule
+		}
+	}
+	return ""
+}
+
 // newSourceForm is the form of a group to be.
 func newSourceForm(repository job.RepositoryID) SourceForm {
 	return sourceFormOf(fleet.SourceGroup{Repository: repository, Retention: fleet.DefaultRetention,

@@ -132,6 +132,12 @@ func connection(host fleet.Host) State {
 		Tip: "The agent holds no session. It goes on by itself and reports when it is back."}
 }
 
+// noRestic tells whether an endpoint that has been seen has no restic to back up
+// with.
+func noRestic(host fleet.Host) bool {
+	return host.ResticVersion == "" && !host.LastSeenAt.IsZero() && host.RemovedAt.IsZero()
+}
+
 // causes says why a job ended, one sentence per cause; a test holds it and the
 // causes of package job together.
 var causes = []struct {
@@ -170,6 +176,10 @@ var phases = []struct {
 	{job.PhaseFindingOut, "finding out", "The agent was restarted and asks the repository what became of this job."},
 	{job.PhaseStopping, "stopping", "restic was asked to stop and is putting its things away; this can take a minute."},
 }
+
+// sending is what a backup does after it has read all files.
+var sending = State{Tone: ToneWait, Icon: "send", Word: "100 % read; still sending",
+	Tip: "All files are read. restic is still sending what is new, and saves the snapshot afterwards."}
 
 // phaseState is what a running job is doing; "" is plain running.
 func phaseState(phase job.Phase) State {

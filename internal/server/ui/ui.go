@@ -60,6 +60,9 @@ func New(o Options) (*UI, error) {
 	u.mux.Handle("GET "+web.StaticPrefix, static)
 	for _, route := range u.routes {
 		u.mux.Handle(route.Method+" "+route.Pattern, u.guard(route))
+		if page := pageOf(route); page != "" {
+			u.mux.Handle("GET "+route.Pattern, u.guard(Route{Permission: Public, handle: toPage(page)}))
+		}
 	}
 	if o.Developer {
 		u.mux.Handle("GET /gallery/", &gallery{renderer: u.renderer, now: o.Now})
@@ -284,6 +287,7 @@ var notices = []struct{ key, sentence string }{
 	{"group-removed", "The source group is removed. Its snapshots stay in the repository."},
 	{"kept", "Decided. The other session has to join as a host of its own."},
 	{"password", "The password is changed, and every other session of yours is signed out."},
+	{"others-ended", "Every other browser of yours is signed out."},
 	{"revoked", "The token is revoked."},
 	{"retried", "The storage box is asked again to make the repository."},
 	{"closed", "The alert is closed."},
