@@ -30,12 +30,12 @@ func BenchmarkDesign(b *testing.B) {
 	if *agents > *hosts {
 		b.Fatalf("%d agents need as many hosts, and there are %d", *agents, *hosts)
 	}
-	began := time.Now()
+	began, before := time.Now(), load(b)
 	var table figures
 	defer func() {
-		fmt.Printf("\n\n%s\n", machine())
+		fmt.Printf("\n\n%s; measured in %s; load of the last minute %s before, %s at the end\n\n", machine(), seconds(time.Since(began)), before, load(b))
 		table.print(os.Stdout)
-		fmt.Printf("\nmeasured in %s\n\n", seconds(time.Since(began)))
+		fmt.Println()
 	}()
 	step := func(what string, measure func()) {
 		began := time.Now()

@@ -7,11 +7,37 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
+
+// machine says on what was measured, without a name.
+func machine() string {
+	model := "an unknown processor"
+	text, _ := os.ReadFile("/proc/cpuinfo") // without it the machine has no model
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	return fmt.Sprintf("%d cores of %s, %s/%s, %s, loopback", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// load is how many processes wanted a processor in the last minute: what is
+// measured beside others tells little.
+func load(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		t.Fatalf("read the load: %v", err)
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}
 
 // memory is what a process holds, in bytes.
 type memory struct {

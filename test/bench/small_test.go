@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -37,19 +36,6 @@ type smallFleet struct {
 	watched  *executions
 	bare     command // as the agent calls restic, once that was learned
 	crowd    *crowd
-}
-
-// machine says on what was measured, without a name.
-func machine() string {
-	model := "an unknown processor"
-	text, _ := os.ReadFile("/proc/cpuinfo") // without it the machine has no model
-	for line := range strings.Lines(string(text)) {
-		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-			model = strings.TrimSpace(value)
-			break
-		}
-	}
-	return fmt.Sprintf("%d cores of %s, %s/%s, %s, loopback\n", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }
 
 func (f *figures) sizes(t testing.TB, programs rig.Programs) {
