@@ -54,9 +54,11 @@ func (s sample) hostEmpty() HostPage {
 
 func (s sample) hostQuarantined() HostPage {
 	page := s.host()
+	page.Frame.Notice = ""
 	page.Head.Host.QuarantinedAt = s.ago(25 * time.Minute)
 	page.Head.Connection = connection(page.Head.Host)
 	page.Alerts = s.fleet(true).Alerts
+	page.Alerts[0].HostName, page.Alerts[0].Link = "", ""
 	page.Sessions = []SessionRow{
 		{ID: "a", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(31 * time.Hour), Counter: 214, Unsent: 3, Held: true, First: true},
 		{ID: "b", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(25 * time.Minute), Counter: 214, Held: true},
@@ -151,7 +153,7 @@ func (s sample) audit() AuditPage {
 	page := AuditPage{Frame: s.frame("Audit", "/audit"), Next: "/audit?cursor=z"}
 	for i, action := range []string{"job.created", "source_group.created", "host.enrolled", "enrollment_token.created", "user.signed_in", "setup.done"} {
 		noun := strings.Split(action, ".")[0]
-		page.Rows = append(page.Rows, AuditRow{What: strings.ReplaceAll(noun, "_", " ") + " web-1", Detail: "host web-1 · kind backup · source_group documents",
+		page.Rows = append(page.Rows, AuditRow{What: strings.ReplaceAll(noun, "_", " ") + " web-1", Detail: "source group documents · host web-1 · kind backup",
 			Entry: fleet.AuditEntry{At: s.ago(time.Duration(i*i*7+1) * time.Minute), Actor: "ann", Action: action, Noun: noun, Subject: "01JNQ8Z4M2R7S9T1V3X5Y6Z7A8", Address: "192.0.2.5"}})
 	}
 	return page

@@ -122,7 +122,7 @@ func (f HostNewForm) check() error {
 }
 
 func (f HostNewForm) enrollment() control.NewEnrollment {
-	wanted := control.NewEnrollment{Name: f.Name, Tags: words(f.Tags)}
+	wanted := control.NewEnrollment{Name: f.Name, Tags: words(f.Tags), ForStorage: f.Storage}
 	switch {
 	case f.Storage:
 	case f.Target == existingTarget:

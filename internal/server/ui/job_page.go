@@ -46,6 +46,11 @@ func (p JobPage) Cancelling() bool {
 	return !p.Job.CancelRequestedAt.IsZero() && !p.Job.State.Ended()
 }
 
+// Reached tells that the repository has answered this job before.
+func (p JobPage) Reached() bool {
+	return p.Progress != nil && (p.Progress.BytesDone > 0 || p.Progress.FilesDone > 0)
+}
+
 // Elapsed is how long the job has run, or ran; "" before it began.
 func (p JobPage) Elapsed() string {
 	switch {
@@ -70,7 +75,7 @@ func (p JobPage) Rate() string {
 
 // Remaining is restic's estimate; "" while there is none.
 func (p JobPage) Remaining() string {
-	if p.Progress == nil || p.Progress.RemainingSeconds <= 0 {
+	if p.Progress == nil || p.Progress.RemainingSeconds <= 0 || p.Progress.Phase != "" {
 		return ""
 	}
 	return secondsText(p.Progress.RemainingSeconds)
