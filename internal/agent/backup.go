@@ -35,7 +35,7 @@ func (a *Agent) backup(t *task, spec *job.BackupSpec) outcome {
 	run := &backupRun{agent: a, task: t, spec: spec}
 	access, ok := a.accessOf(t)
 	if !ok {
-		return failed("This agent was not told how to reach the repository.", "Save the repository's page once more, so that the host's plan is sent again.")
+		return failed("This agent was not told how to reach the repository.", "Restart this agent, so that the server sends it the plan again; then run the job again.")
 	}
 	var err error
 	if run.runner, err = a.runner(); err != nil {

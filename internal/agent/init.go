@@ -22,7 +22,7 @@ const workshop = ".restic-manager"
 // in the workshop first, so that a half-made one is never served.
 func (a *Agent) initRepository(t *task, spec *job.InitSpec) outcome {
 	if t.access == nil || t.access.Key == "" {
-		return failed("The order came without the new repository's password.", "Run it again from the page of the host.")
+		return failed("The order came without the new repository's password.", "Try it again on the page of the repositories.")
 	}
 	runner, err := a.runner()
 	if err != nil {

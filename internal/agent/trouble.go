@@ -88,17 +88,21 @@ func explain(what trouble, s scene) (sentence, advice string) {
 		return fmt.Sprintf("There is no repository at %s any more.", s.Repository),
 			"Nothing was created in its place. Find out where it went before anything else: a disk that is not mounted, a folder that was moved or a changed address are usual. Earlier snapshots are in the old place."
 	case troubleLocked:
-		return fmt.Sprintf("The repository is locked%s, and the lock was not released within %s.", lockOwner(s.Locks, s.Now), roughly(s.LockWait)),
-			"If that machine is at work, wait for it. If the process is gone, remove this one lock on the page of its host; then run the job again."
+		waited := "and the source group waits for no lock"
+		if s.LockWait > 0 {
+			waited = "and the lock was not released within " + roughly(s.LockWait)
+		}
+		return fmt.Sprintf("The repository is locked%s, %s.", lockOwner(s.Locks, s.Now), waited),
+			"If that process is at work, wait for it. If it is gone, remove this one lock on the job's page; then run the job again."
 	case troublePassword:
 		return fmt.Sprintf("The password does not open the repository at %s.", s.Repository),
-			"Enter the right repository password on the repository's page. Nothing was changed."
+			"Nothing was changed. If the password of an existing repository was typed wrong when this host was added, remove the host and add it again."
 	case troubleUnreachable:
 		return fmt.Sprintf("The repository at %s could not be reached%s.", s.Repository, within(s.FirstContact)),
 			"Check that rest-server runs and that this machine can reach its address and port; then run the job again." + said(s.Message)
 	case troubleRefused:
 		return fmt.Sprintf("The server of the repository at %s refused this host's user name or password.", s.Repository),
-			"Check that the host's user still exists on the storage box; creating it again from the host's page sets a new password." + said(s.Message)
+			"Check that the host's user still exists on the storage box; if it is gone, look at rest-server's file of users there." + said(s.Message)
 	case troubleCertificate:
 		return fmt.Sprintf("The certificate of the server at %s is not trusted by this machine.", s.Repository),
 			"Give rest-server a certificate that this machine trusts, or install the authority that signed it." + said(s.Message)

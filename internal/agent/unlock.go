@@ -16,7 +16,7 @@ import (
 func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 	access, ok := a.accessOf(t)
 	if !ok {
-		return failed("This agent was not told how to reach the repository.", "Save the repository's page once more, so that the host's plan is sent again.")
+		return failed("This agent was not told how to reach the repository.", "Restart this agent, so that the server sends it the plan again; then run the job again.")
 	}
 	runner, err := a.runner()
 	if err != nil {
@@ -27,7 +27,7 @@ func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 		return failed("This machine does not tell its name, so nothing can be proved about the lock.", "")
 	}
 	a.began(t, restic.Process{}, nil, nil)
-	ctx, cancel := context.WithTimeout(t.ctx, a.policy.FirstContact+a.policy.LockWatch)
+	ctx, cancel := context.WithTimeout(t.ctx, a.policy.FirstContact)
 	defer cancel()
 	call := restic.Call{Repository: repositoryOf(access), JobID: string(t.id)}
 	read, err := runner.CatLock(ctx, call, spec.LockID)
@@ -41,9 +41,11 @@ func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 		o.ended.Summary.Locks = []job.Lock{lock}
 		return o
 	}
-	if o, dead := a.watchLock(ctx, t, runner, call, lock); !dead {
+	if o, dead := a.watchLock(t, runner, call, lock); !dead {
 		return o
 	}
+	ctx, cancel = context.WithTimeout(t.ctx, a.policy.FirstContact)
+	defer cancel()
 	if err := restic.RemoveLock(ctx, call.Repository, spec.LockID); err != nil {
 		return failed("The lock could not be removed"+colon(err.Error())+".", "Try again when the repository can be reached.")
 	}
@@ -53,14 +55,16 @@ func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 
 // watchLock waits whether a lock is renewed, which only a live restic does. It
 // reads the lock again right before it may be removed.
-func (a *Agent) watchLock(ctx context.Context, t *task, runner restic.Runner, call restic.Call, lock job.Lock) (o outcome, dead bool) {
+func (a *Agent) watchLock(t *task, runner restic.Runner, call restic.Call, lock job.Lock) (o outcome, dead bool) {
 	t.log.add(job.LogInfo, fmt.Sprintf("Process %d is not on this machine. The lock is watched for %s: a restic that lives, perhaps in a container of the same name, renews it within 5 minutes.",
 		lock.PID, roughly(a.policy.LockWatch)))
 	a.live.phase(t.id, job.PhaseFindingOut)
-	if !sleep(ctx, a.policy.LockWatch) {
+	if !sleep(t.ctx, a.policy.LockWatch) {
 		cause := causeOf(context.Cause(t.ctx))
 		return outcome{ended: api.Ended{State: job.EndByCause(cause), Cause: cause, Error: "It was stopped before the owner of the lock was proved to be gone."}}, false
 	}
+	ctx, cancel := context.WithTimeout(t.ctx, a.policy.FirstContact)
+	defer cancel()
 	locks, err := listLocks(ctx, runner, call)
 	if err != nil {
 		return failed("The locks could not be read again"+colon(err.Error())+".", "Try again when the repository can be reached."), false

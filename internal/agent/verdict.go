@@ -240,7 +240,7 @@ func explainStart(err error) (sentence, advice string) {
 	case errors.As(err, &tooOld):
 		return fmt.Sprintf("restic %s on this machine is too old.", tooOld.Binary.Version), "Install restic " + restic.MinimumVersion + " or newer."
 	case errors.As(err, &invalid):
-		return fmt.Sprintf("The order can't be given to restic: its %s.", invalid.Error()), "Correct it on the page of the repository or the source group."
+		return fmt.Sprintf("The order can't be given to restic: its %s.", invalid.Error()), "Correct it in the source group."
 	}
 	return "restic could not be run" + colon(err.Error()) + ".", "Look at the agent's own log on this machine."
 }

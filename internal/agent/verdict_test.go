@@ -77,7 +77,7 @@ func TestVerdict(t *testing.T) {
 		{name: "live files instead of a volume snapshot", result: ran(0, withSummary(2), withNotice(restic.NoticeVSSFallback, `C:\`)), state: job.Warning, says: `C:\`, finding: job.LiveFilesUsed},
 		{name: "exit 0 without a snapshot", result: ran(0), state: job.Failed, says: "no snapshot"},
 		{name: "exit 3 without a snapshot", result: ran(3, withMessage("Fatal: unable to save snapshot: x")), state: job.Failed, says: "unable to save snapshot"},
-		{name: "wrong password", result: ran(12, withMessage("Fatal: wrong password or no key found")), state: job.Failed, says: "password does not open", advises: "right repository password"},
+		{name: "wrong password", result: ran(12, withMessage("Fatal: wrong password or no key found")), state: job.Failed, says: "password does not open", advises: "add it again"},
 		{name: "repository absent", result: ran(10), state: job.Failed, says: "no repository at rest:http://box/h1/", advises: "Nothing was created"},
 		{name: "locked", result: ran(11), locks: []job.Lock{lock}, state: job.Failed, says: "process 77 on other-host since 2026-01-02 00:04 UTC (3 hours ago), and the lock was not released within 5 minutes", advises: "remove this one lock"},
 		{name: "unreachable, given up by restic", result: ran(1, withMessage("Fatal: unable to open config file: dial tcp 10.0.0.1:8000: connect: connection refused")), state: job.Failed, says: "could not be reached", advises: "connection refused"},

@@ -106,7 +106,7 @@ func (f *fleet) enrolStorage(ctx context.Context) error {
 	dir := filepath.Join(f.Dir, "storage")
 	policy := fmt.Sprintf("restic: %q\nstorage:\n  path: %q\n  url: %q\n  pid_file: %q\n", f.programs.restic, filepath.Join(f.Dir, "rest-server"),
 		f.report.RepoServerURL, filepath.Join(dir, "rest-server.pid"))
-	id, err := f.enrol(ctx, "storage-box", dir, policy, map[string]any{"name": "storage-box"})
+	id, err := f.enrol(ctx, "storage-box", dir, policy, map[string]any{"name": "storage-box", "kind": "storage"})
 	f.storageID = id
 	return err
 }

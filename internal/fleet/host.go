@@ -93,6 +93,8 @@ type EnrollmentToken struct {
 	SecretHash string
 	Name       string // of the host to be
 	Tags       []string
+	// ForStorage: only a storage agent may use it.
+	ForStorage bool
 	// Repository says what the host will back up to.
 	Repository RepositoryChoice
 	CreatedAt  time.Time

@@ -10,11 +10,11 @@ import (
 	"github.com/restic-manager/restic-manager/internal/fleet"
 )
 
-const enrollmentColumns = `id, secret_hash, name, tags, storage_id, repository_url, created_at, created_by, expires_at, seen_at, seen_address,
+const enrollmentColumns = `id, secret_hash, name, tags, for_storage, storage_id, repository_url, created_at, created_by, expires_at, seen_at, seen_address,
 	used_at, used_by, used_key`
 
 func scanEnrollment(row scanner) (e fleet.EnrollmentToken, err error) {
-	err = row.Scan(&e.ID, &e.SecretHash, &e.Name, encoded{&e.Tags}, &e.Repository.Storage, &e.Repository.URL, instant{&e.CreatedAt}, &e.CreatedBy,
+	err = row.Scan(&e.ID, &e.SecretHash, &e.Name, encoded{&e.Tags}, &e.ForStorage, &e.Repository.Storage, &e.Repository.URL, instant{&e.CreatedAt}, &e.CreatedBy,
 		instant{&e.ExpiresAt}, instant{&e.SeenAt}, &e.SeenAddress, instant{&e.UsedAt}, &e.UsedBy, binary{&e.UsedKey})
 	return e, err
 }
@@ -71,8 +71,8 @@ func (r reader) SealedEnrollment(ctx context.Context, id string) (user string, s
 // existing repository, or nothing.
 func (t *Tx) InsertEnrollment(ctx context.Context, e fleet.EnrollmentToken, user string, sealed []byte) error {
 	err := t.exec(ctx, `INSERT INTO enrollment_tokens (id, secret_hash, name, tags, storage_id, repository_url, repository_user, sealed, created_at, created_by,
-		expires_at, seen_at, seen_address, used_at, used_by, used_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, '', 0, '', '')`,
-		e.ID, e.SecretHash, e.Name, encode(e.Tags), e.Repository.Storage, e.Repository.URL, user, encodeBytes(sealed), millis(e.CreatedAt), e.CreatedBy, millis(e.ExpiresAt))
+		expires_at, for_storage, seen_at, seen_address, used_at, used_by, used_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 0, '', '')`,
+		e.ID, e.SecretHash, e.Name, encode(e.Tags), e.Repository.Storage, e.Repository.URL, user, encodeBytes(sealed), millis(e.CreatedAt), e.CreatedBy, millis(e.ExpiresAt), e.ForStorage)
 	if err != nil {
 		return fmt.Errorf("add enrolment token: %w", err)
 	}

@@ -18,8 +18,10 @@ import (
 type NewEnrollment struct {
 	Name string // "" takes the machine's own name
 	Tags []string
-	// Repository says where the host will back up to; the zero value is nowhere,
-	// as for a storage box.
+	// ForStorage invites a storage box, and nothing else.
+	ForStorage bool
+	// Repository says where the host will back up to; for the zero value the
+	// only storage box there is makes one, if there is one.
 	Repository fleet.RepositoryChoice
 	User       string                   // of an existing repository
 	Access     *fleet.RepositorySecrets // of an existing repository
@@ -52,7 +54,7 @@ func (c *Control) CreateEnrollmentToken(ctx context.Context, who auth.Identity, 
 	}
 	now := c.now()
 	secret := crypto.NewSecret(24)
-	e := fleet.EnrollmentToken{ID: job.NewULID(now), SecretHash: crypto.HashSecret(secret), Name: n.Name, Tags: n.Tags, Repository: n.Repository,
+	e := fleet.EnrollmentToken{ID: job.NewULID(now), SecretHash: crypto.HashSecret(secret), Name: n.Name, Tags: n.Tags, ForStorage: n.ForStorage, Repository: n.Repository,
 		CreatedAt: now, ExpiresAt: now.Add(n.Lifetime), CreatedBy: who.Label()}
 	var sealed []byte
 	if n.Access != nil {
@@ -92,6 +94,9 @@ func (n *NewEnrollment) check() error {
 	fleet.CheckTags(&problems, "tags", n.Tags)
 	if n.Lifetime < 0 || n.Lifetime > MaxEnrollment {
 		problems.Add("lifetime_seconds", "A token lives at most %d hours.", int(MaxEnrollment.Hours()))
+	}
+	if n.ForStorage && n.Repository != (fleet.RepositoryChoice{}) {
+		problems.Add("storage_id", "A storage box backs up to nowhere; leave its repository out.")
 	}
 	if n.Repository.URL != "" {
 		if n.Repository.Storage != "" {

@@ -143,8 +143,11 @@ func TestEnrolStorage(t *testing.T) {
 			}
 		}
 	}
-	t.Run("a token for a storage box makes no endpoint while no box is the only one", func(t *testing.T) {
-		refused(t, r.newAgent(), r.token(control.NewEnrollment{Name: "stray"}), http.StatusConflict, "no storage section")
+	t.Run("a token for a storage box makes no endpoint", func(t *testing.T) {
+		refused(t, r.newAgent(), r.token(control.NewEnrollment{Name: "stray", ForStorage: true}), http.StatusConflict, "no storage section")
+	})
+	t.Run("a token that names none of several boxes", func(t *testing.T) {
+		refused(t, r.newAgent(), r.token(control.NewEnrollment{Name: "stray"}), http.StatusConflict, "which of the storage boxes")
 	})
 	t.Run("the only box makes the repository of a host whose token names none", func(t *testing.T) {
 		r := newRig(t)

@@ -92,6 +92,9 @@ func (c *Control) join(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToke
 	now := c.now()
 	host := fleet.Host{ID: job.HostID(job.NewULID(now)), Tags: e.Tags, PublicKey: r.AgentKey, Address: address, EnrolledAt: now}
 	setFacts(&host, r.Facts)
+	if r.Facts.Storage == nil && e.ForStorage {
+		return host, fleet.Conflict("This token is for a storage box, and the agent's policy file on this machine has no storage section. Add it there and enrol again, or make a token for a machine that is backed up.")
+	}
 	if r.Facts.Storage != nil {
 		if problem := setStorage(&host, r.Facts.Storage); problem != "" {
 			return host, fleet.Conflict("This storage box can't join: %s. Correct storage.url in the agent's policy file.", problem)
@@ -123,9 +126,8 @@ func (c *Control) join(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToke
 		map[string]any{"name": host.Name, "fingerprint": api.Fingerprint(r.AgentKey), "token_id": e.ID, "os": host.OS, "storage": host.IsStorage()})
 }
 
-// giveRepository makes or brings the repository that the token names. A token
-// that names none is for a storage box; a machine that is none gets its
-// repository from the only box there is.
+// giveRepository makes or brings the repository that the token names. Without a
+// name the only storage box there is makes one.
 func (c *Control) giveRepository(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToken, host fleet.Host) error {
 	if e.Repository == (fleet.RepositoryChoice{}) && !host.IsStorage() {
 		storage := true
@@ -133,10 +135,14 @@ func (c *Control) giveRepository(ctx context.Context, tx *store.Tx, e fleet.Enro
 		if err != nil {
 			return err
 		}
-		if len(boxes) != 1 {
-			return fleet.Conflict("This token names no repository, as one for a storage box, and the agent's policy file on this machine has no storage section. Add it there, or make a token that says where this machine backs up to.")
+		switch len(boxes) {
+		case 0:
+			return nil
+		case 1:
+			e.Repository.Storage = boxes[0].ID
+		default:
+			return fleet.Conflict("This token does not say which of the storage boxes this machine backs up to. Make one that does.")
 		}
-		e.Repository.Storage = boxes[0].ID
 	}
 	switch {
 	case e.Repository.Storage != "":

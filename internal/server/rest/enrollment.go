@@ -43,7 +43,8 @@ type newEnrollmentInput struct {
 	Body struct {
 		Name               string     `json:"name,omitempty" doc:"Without it the machine's own."`
 		Tags               []string   `json:"tags,omitempty" nullable:"false"`
-		StorageHostID      job.HostID `json:"storage_id,omitempty" maxLength:"64" doc:"The storage agent that makes a repository for it. Without it and repository_url the token is for a storage box; any other machine gets its repository from the only box."`
+		Kind               string     `json:"kind,omitempty" enum:"endpoint,storage" doc:"Who may use it; without it either."`
+		StorageHostID      job.HostID `json:"storage_id,omitempty" maxLength:"64" doc:"The storage agent that makes a repository for it. Without it and repository_url the only storage box there is makes one."`
 		RepositoryURL      string     `json:"repository_url,omitempty" doc:"An existing repository instead, without credentials."`
 		RepositoryUser     string     `json:"repository_user,omitempty" maxLength:"256"`
 		RepositoryPassword string     `json:"repository_password,omitempty" maxLength:"1024" doc:"Of that user."`
@@ -71,6 +72,7 @@ func (a *API) createEnrollment(ctx context.Context, who auth.Identity, in *newEn
 	wanted := control.NewEnrollment{
 		Name: in.Body.Name, Tags: in.Body.Tags, User: in.Body.RepositoryUser,
 		Repository: fleet.RepositoryChoice{Storage: in.Body.StorageHostID, URL: in.Body.RepositoryURL},
+		ForStorage: in.Body.Kind == "storage",
 		Lifetime:   time.Duration(in.Body.LifetimeSeconds) * time.Second,
 	}
 	if in.Body.RepositoryURL != "" {

@@ -193,6 +193,7 @@ CREATE TABLE enrollment_tokens (
     secret_hash     TEXT NOT NULL UNIQUE,
     name            TEXT NOT NULL,
     tags            TEXT NOT NULL,
+    for_storage     BOOLEAN NOT NULL,
     storage_id      TEXT NOT NULL,
     repository_url  TEXT NOT NULL,
     repository_user TEXT NOT NULL,
