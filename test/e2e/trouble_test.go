@@ -107,7 +107,7 @@ func (f fleet) wrongPassword(t *testing.T) {
 	group := f.API.AddGroup(t, stranger.HostID, rig.Group{Name: "home", Includes: []string{stranger.WriteFiles(t, "home", 5, 100)}})
 	ended := f.API.WaitJob(t, f.API.BackUp(t, stranger.HostID, group.ID).ID, job.Failed)
 	wantSays(t, ended.Error, "password", "does not open", access.URL)
-	wantSays(t, ended.Summary.Advice, "right repository password")
+	wantSays(t, ended.Summary.Advice, "add it again")
 	for _, secret := range []string{access.Key, access.Password, "not the key"} {
 		if strings.Contains(ended.Error+f.API.Log(t, ended.ID), secret) {
 			t.Error("error or log hold a secret")
