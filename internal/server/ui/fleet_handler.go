@@ -111,7 +111,7 @@ func (u *UI) storageRows(ctx context.Context) ([]StorageRow, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, StorageRow{Host: box, Connection: connection(box), Repositories: len(repositories), Disk: diskBar(box.Storage.BytesFree, box.Storage.BytesTotal)})
+		rows = append(rows, StorageRow{Host: box, Connection: connection(box), Repositories: len(repositories), Disk: diskBar(box.Storage.BytesFree, box.Storage.BytesTotal), NoRestic: noRestic(box)})
 	}
 	return rows, nil
 }

@@ -86,7 +86,8 @@ type StorageRow struct {
 	Host         fleet.Host
 	Connection   State
 	Repositories int
-	Disk         Bar // used part of its disk
+	Disk         Bar  // used part of its disk
+	NoRestic     bool // it can make no repository
 }
 
 // RunningJob is a job that is running now, with what it says of itself.

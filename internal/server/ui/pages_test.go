@@ -306,3 +306,22 @@ func TestAuditNamesWhatItKnows(t *testing.T) {
 		t.Errorf("the detail reads %q", got)
 	}
 }
+
+func TestAHostWithoutResticSaysSo(t *testing.T) {
+	r := newRig(t)
+	host, _ := r.host("web-1")
+	path := "/hosts/" + string(host.ID)
+	const note = "restic is missing on this machine: install 0.19.0 or newer"
+	if got := r.ask(auth.Viewer, path, nil); strings.Contains(got.text("main"), note) {
+		t.Error("a host that was never seen is said to have no restic")
+	}
+	for version, want := range map[string]bool{"": true, "0.19.1": false} {
+		host.ResticVersion, host.LastSeenAt = version, time.Now()
+		r.write(func(ctx context.Context, tx *store.Tx) error { return tx.OpenSession(ctx, "node", host) })
+		for _, page := range []string{"/", path} {
+			if got := strings.Contains(r.ask(auth.Viewer, page, nil).text("main"), note); got != want {
+				t.Errorf("restic %q, page %s: note %v", version, page, got)
+			}
+		}
+	}
+}

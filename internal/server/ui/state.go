@@ -132,8 +132,7 @@ func connection(host fleet.Host) State {
 		Tip: "The agent holds no session. It goes on by itself and reports when it is back."}
 }
 
-// noRestic tells whether an endpoint that has been seen has no restic to back up
-// with.
+// noRestic tells whether a host that has been seen has no restic to work with.
 func noRestic(host fleet.Host) bool {
 	return host.ResticVersion == "" && !host.LastSeenAt.IsZero() && host.RemovedAt.IsZero()
 }
