@@ -148,3 +148,14 @@ func TestJobPageIsLive(t *testing.T) {
 		}
 	}
 }
+
+func TestTheKindOfAHostKeepsWhatWasTyped(t *testing.T) {
+	r := newRig(t)
+	b := r.browser()
+	b.open("/hosts/new")
+	b.eval(`document.getElementById("name").value = "vault & co", document.getElementById("password").value = "secret", document.querySelector(".switch a:not([aria-current])").click(), true`)
+	b.waitFor("the other form", `location.search.includes("kind=storage") && document.readyState === "complete" && document.getElementById("name")?.value === "vault & co"`)
+	if b.eval(`location.href.includes("secret")`) {
+		t.Error("a password got into an address")
+	}
+}
