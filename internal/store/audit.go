@@ -28,21 +28,16 @@ func (r reader) AuditEntries(ctx context.Context, f AuditFilter) ([]fleet.AuditE
 	if f.Subject != "" {
 		w.add("subject = ?", f.Subject)
 	}
-	if f.Cursor != "" {
-		last, err := afterID(f.Cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		w.add("id < ?", last)
-	}
-	items, err := collect(ctx, r.q, func(row scanner) (e fleet.AuditEntry, err error) {
-		return e, row.Scan(&e.ID, instant{&e.At}, &e.Actor, &e.Action, &e.Noun, &e.Subject, &e.Detail, &e.Address)
-	}, "SELECT id, at, actor, action, noun, subject, detail, address FROM audit"+w.String()+" ORDER BY id DESC"+w.limit(f.Size()+1), w.args...)
+	items, next, err := newestFirst(ctx, r.q, w, f.Page, "SELECT id, at, actor, action, noun, subject, detail, address FROM audit", scanAudit,
+		func(e fleet.AuditEntry) string { return e.ID })
 	if err != nil {
 		return nil, "", fmt.Errorf("list audit entries: %w", err)
 	}
-	items, next := cut(items, f.Size(), func(e fleet.AuditEntry) string { return e.ID })
 	return items, next, nil
+}
+
+func scanAudit(row scanner) (e fleet.AuditEntry, err error) {
+	return e, row.Scan(&e.ID, instant{&e.At}, &e.Actor, &e.Action, &e.Noun, &e.Subject, &e.Detail, &e.Address)
 }
 
 // Audit writes one entry into the append-only table, in the transaction of what

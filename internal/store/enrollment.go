@@ -21,19 +21,11 @@ func scanEnrollment(row scanner) (e fleet.EnrollmentToken, err error) {
 
 // Enrollments lists enrolment tokens, newest first.
 func (r reader) Enrollments(ctx context.Context, page fleet.Page) ([]fleet.EnrollmentToken, string, error) {
-	var w where
-	if page.Cursor != "" {
-		last, err := afterID(page.Cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		w.add("id < ?", last)
-	}
-	items, err := collect(ctx, r.q, scanEnrollment, "SELECT "+enrollmentColumns+" FROM enrollment_tokens"+w.String()+" ORDER BY id DESC"+w.limit(page.Size()+1), w.args...)
+	items, next, err := newestFirst(ctx, r.q, where{}, page, "SELECT "+enrollmentColumns+" FROM enrollment_tokens", scanEnrollment,
+		func(e fleet.EnrollmentToken) string { return e.ID })
 	if err != nil {
 		return nil, "", fmt.Errorf("list enrolment tokens: %w", err)
 	}
-	items, next := cut(items, page.Size(), func(e fleet.EnrollmentToken) string { return e.ID })
 	return items, next, nil
 }
 

@@ -46,18 +46,10 @@ func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, strin
 	if f.Active {
 		w.add(activeStates)
 	}
-	if f.Cursor != "" {
-		last, err := afterID(f.Cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		w.add("id < ?", last)
-	}
-	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs"+w.String()+" ORDER BY id DESC"+w.limit(f.Size()+1), w.args...)
+	items, next, err := newestFirst(ctx, r.q, w, f.Page, "SELECT "+jobColumns+" FROM jobs", scanJob, func(j fleet.Job) string { return string(j.ID) })
 	if err != nil {
 		return nil, "", fmt.Errorf("list jobs: %w", err)
 	}
-	items, next := cut(items, f.Size(), func(j fleet.Job) string { return string(j.ID) })
 	return items, next, nil
 }
 

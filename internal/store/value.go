@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
@@ -176,6 +177,24 @@ func afterID(cursor string) (string, error) {
 		return "", errCursor
 	}
 	return id, nil
+}
+
+// newestFirst reads one page of a list whose order is that of its ids, newest
+// first, and the cursor of the next page.
+func newestFirst[T any](ctx context.Context, q queryer, w where, page fleet.Page, query string, scan func(scanner) (T, error), id func(T) string) ([]T, string, error) {
+	if page.Cursor != "" {
+		last, err := afterID(page.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		w.add("id < ?", last)
+	}
+	items, err := collect(ctx, q, scan, query+w.String()+" ORDER BY id DESC"+w.limit(page.Size()+1), w.args...)
+	if err != nil {
+		return nil, "", err
+	}
+	items, next := cut(items, page.Size(), id)
+	return items, next, nil
 }
 
 // contains is the pattern that finds text anywhere, for LIKE … ESCAPE '!'.
