@@ -106,7 +106,11 @@ func (c *Control) serveSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, conn *websocket.Conn, address string, visit *visit) {
-	s, err := c.handshake(ctx, conn, address)
+	var s *session
+	err := elsewhere(func() (err error) {
+		s, err = c.handshake(ctx, conn, address)
+		return err
+	})
 	if err != nil {
 		c.log.Debug("session not opened", "address", address, "error", err)
 		_ = conn.Close(websocket.StatusPolicyViolation, "refused") // whoever does not answer is left all the same
@@ -114,7 +118,11 @@ func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, c
 	}
 	visit.known()
 	s.end, s.over = end, ctx.Done()
-	held, err := c.admit(ctx, s)
+	held := false
+	err = elsewhere(func() (err error) {
+		held, err = c.admit(ctx, s)
+		return err
+	})
 	if errors.Is(err, errRemoved) {
 		err = errors.Join(err, s.send(ctx, c.gone(&s.hello)))
 	}
@@ -128,6 +136,15 @@ func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, c
 	cause := context.Cause(ctx)
 	c.depart(s, cause)
 	c.log.Info("session ended", "host", s.host, "cause", cause)
+}
+
+// elsewhere runs do on a goroutine of its own and waits for it. The database
+// makes deep stacks, which a goroutine keeps for as long as it lives: tens of
+// KiB for each of thousands of sessions that mostly wait.
+func elsewhere(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	return <-done
 }
 
 // converse runs reader and writer until one of them ends, and says good-bye.
@@ -186,7 +203,7 @@ func (c *Control) read(ctx context.Context, s *session, held bool) error {
 		}
 		switch message := body.(type) {
 		case *api.Records:
-			err = c.apply(ctx, s, message)
+			err = elsewhere(func() error { return c.apply(ctx, s, message) })
 		case *job.Progress:
 			err = c.progress(ctx, s, message)
 		case *api.Answer:

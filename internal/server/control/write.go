@@ -52,7 +52,7 @@ func (c *Control) write(ctx context.Context, s *session, said *told, held bool) 
 				said.cursor = cursor
 			}
 		case <-s.wants:
-			if err := c.tell(ctx, s, said, held); err != nil {
+			if err := elsewhere(func() error { return c.tell(ctx, s, said, held) }); err != nil {
 				return err
 			}
 		}
