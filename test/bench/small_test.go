@@ -248,7 +248,7 @@ func inMemory(t testing.TB) string {
 	if _, err := os.Stat(shared); err != nil {
 		parent = ""
 	}
-	dir, err := os.MkdirTemp(parent, "rm-bench-")
+	dir, err := os.MkdirTemp(parent, "rm-bench-") //nolint:usetesting // it must be in memory, where t.TempDir may not be
 	if err != nil {
 		t.Fatal(err)
 	}

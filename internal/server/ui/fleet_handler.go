@@ -147,8 +147,8 @@ func (u *UI) figures(ctx context.Context, running int, active []fleet.Job) (Flee
 	if err != nil {
 		return FleetFigures{}, err
 	}
-	worst := fleet.Host{}
-	worst, f.OldestAt = extremes(all)
+	worst, oldest := extremes(all)
+	f.OldestAt = oldest
 	f.WorstName, f.WorstState, f.WorstAt = worst.Name, worst.LastBackupState, worst.LastEndedAt
 	f.FirstRunning = firstRunning(all, active)
 	return f, nil

@@ -51,7 +51,7 @@ func fleetSentence(f FleetFigures, now time.Time) string {
 }
 
 func badSentence(f FleetFigures, now time.Time) string {
-	text := ""
+	var text string
 	switch {
 	case f.Bad == 1 && f.WorstName != "":
 		text = fmt.Sprintf("The last backup of %s %s %s", f.WorstName, wentWrong(f.WorstState), agoText(now, f.WorstAt))
@@ -92,10 +92,10 @@ func resultParts(f FleetFigures) []string {
 	add(f.Good, "ended well", "ended well")
 	add(f.Warned, "ended with a warning", "ended with warnings")
 	add(f.Other, "was cancelled", "were cancelled")
-	switch {
-	case f.FirstRunning == 0:
+	switch f.FirstRunning {
+	case 0:
 		add(f.None, "has none yet", "have none yet")
-	case f.FirstRunning == f.None:
+	case f.None:
 		add(f.None, "is running its first", "are running their first")
 	default:
 		add(f.None, "has none yet", fmt.Sprintf("have none yet (%s running)", countText(int64(f.FirstRunning))))
