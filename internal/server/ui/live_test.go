@@ -70,7 +70,12 @@ func (b *browser) eval(expression string) bool {
 
 func (b *browser) waitFor(name, expression string) {
 	b.t.Helper()
-	testkit.WaitFor(b.t, 10*time.Second, name, func() bool { return b.eval(expression) })
+	testkit.WaitFor(b.t, 10*time.Second, name, func() bool {
+		// While the tab goes to another page there is nothing to ask.
+		got, err := chromedp.Run(b.tab, chromedp.Evaluate[any](expression))
+		value, _ := got.(bool)
+		return err == nil && value
+	})
 }
 
 func TestFleetPageIsLive(t *testing.T) {
