@@ -95,8 +95,8 @@ func New(o Options) *Control {
 	return c
 }
 
-// Fingerprint is the server's, as people compare it with an agent's.
-func (c *Control) Fingerprint() string { return api.Fingerprint(c.publicKey()) }
+// KeyFingerprint is a public key as people compare it with what its owner says.
+func KeyFingerprint(key []byte) string { return api.Fingerprint(key) }
 
 // publicKey is the second half of the private one, as Go keeps it.
 func (c *Control) publicKey() []byte { return c.identity[ed25519.SeedSize:] }

@@ -1,8 +1,6 @@
 package ui
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -184,12 +182,6 @@ func joinCommands(enrol, token string) []JoinCommand {
 	}
 }
 
-// fingerprint is a public key as people compare it with what the agent says.
-func fingerprint(key []byte) string {
-	sum := sha256.Sum256(key)
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-}
-
 func (u *UI) hostJoin(w http.ResponseWriter, r *http.Request) error {
 	token, err := u.Store.Enrollment(r.Context(), r.PathValue("token"))
 	if err != nil {
@@ -253,7 +245,7 @@ func (u *UI) joinSteps(r *http.Request, page *HostJoinPage) error {
 	page.Name = host.Name
 	joined = JoinStep{State: at(stepDone, token.UsedAt), Title: "The host has joined", Lines: []string{
 		host.Hostname + ", " + host.OS + " " + host.Arch + ", " + resticText(host),
-		"key " + fingerprint(token.UsedKey)}}
+		"key " + control.KeyFingerprint(token.UsedKey)}}
 	if isStorage {
 		page.Ended = true
 		return nil
