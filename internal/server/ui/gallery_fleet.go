@@ -53,7 +53,7 @@ func (s sample) fleet(failing bool) FleetPage {
 	page := FleetPage{Frame: s.frame("Fleet", "/"), States: fleetChoices(), Tags: []string{"office", "production", "web"}, Storage: []StorageRow{s.storageRow()}, Live: "/?part=live"}
 	if failing {
 		db.LastBackupState, db.LastEndedAt, db.LastBackupAt = job.Failed, s.ago(12*time.Minute), s.ago(33*time.Hour)
-		db.LastError = "The repository's password is wrong. Correct it under Repositories; nothing was changed there."
+		db.LastError = "The password does not open the repository at rest:https://vault.example:8000/db-2/."
 		mail.LastBackupState = job.Warning
 		mail.LastError = "2 files could not be read."
 		fresh := s.endpoint("AAA5", "build-7", "linux", "ci")

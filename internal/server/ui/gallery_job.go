@@ -117,8 +117,8 @@ func (s sample) jobLocked() JobPage {
 	page := s.jobPage(job.Failed)
 	eleven := 11
 	page.Job.ExitCode = &eleven
-	page.Job.Error = "The repository is locked by another restic process that did not end within 30 minutes."
-	page.Job.Summary = &job.Summary{Advice: "See whether that process still runs; if its owner is gone, remove the lock and run the backup again."}
+	page.Job.Error = "The repository is locked by process 4711 on web-1 since 2026-03-02 01:00 UTC (31 hours ago) and 1 more, and the lock was not released within 30 minutes."
+	page.Job.Summary = &job.Summary{Advice: "If that process is at work, wait for it. If it is gone, remove this one lock on the job's page; then run the job again."}
 	page.State = jobState(page.Job)
 	page.Locks = []LockOffer{
 		{Offered: true, Lock: job.Lock{ID: strings.Repeat("a1b2c3d4", 8), Host: "web-1", User: "root", PID: 4711, Time: s.ago(31 * time.Hour), Exclusive: true}},
