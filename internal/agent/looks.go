@@ -136,7 +136,7 @@ func (a *Agent) explainQuery(err error, access api.Access, waited time.Duration)
 	}
 	what := troubleOf(exit.Result)
 	if exit.Result.Cause != nil {
-		what, s.Message = troubleUnreachable, lastRetry(exit.Result)
+		what, s.Message = job.TroubleUnreachable, lastRetry(exit.Result)
 	}
 	o := failed(explain(what, s))
 	if exit.Result.Exit >= 0 {

@@ -246,7 +246,7 @@ func (r *rig) backupSpec(paths ...string) *job.BackupSpec {
 	if len(paths) == 0 {
 		paths = []string{r.source}
 	}
-	return &job.BackupSpec{Group: r.group, GroupName: "docs", Repository: r.access.Repository, ResticHost: resticHost, Includes: paths}
+	return &job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: r.group, GroupName: "docs", Repository: r.access.Repository, ResticHost: resticHost, Includes: paths}
 }
 
 func (r *rig) backup(paths ...string) api.Ended {

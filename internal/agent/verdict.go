@@ -55,13 +55,13 @@ func verdict(e evidence) api.Ended {
 		ended.State = job.Failed
 		what := troubleOf(result)
 		if missingAll(e.Sources, findings) {
-			what = troubleSources
+			what = job.TroubleSources
 		}
 		ended.Error, ended.Summary.Advice = explain(what, e.scene)
-		if what == troubleLocked {
+		if what == job.TroubleLocked {
 			ended.Summary.Locks = e.Locks
 		}
-		if what == troubleSources {
+		if what == job.TroubleSources {
 			ended.Error = "None of the paths to back up exists: " + naming(findings, job.SourceMissing) + "."
 		}
 	}
@@ -252,8 +252,8 @@ func stopped(ended *api.Ended, e evidence) {
 	if errors.Is(result.Cause, restic.ErrNoContact) {
 		ended.State, ended.Cause = job.Failed, cause
 		e.Message = lastRetry(result) // its last word is only that it was stopped
-		what := troubleUnreachable
-		if found := troubleOf(result); found == troubleRefused || found == troubleCertificate {
+		what := job.TroubleUnreachable
+		if found := troubleOf(result); found == job.TroubleRefused || found == job.TroubleCertificate {
 			what = found
 		}
 		ended.Error, ended.Summary.Advice = explain(what, e.scene)

@@ -126,9 +126,9 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestEachTroubleHasItsOwnWords(t *testing.T) {
-	seen := map[string]trouble{}
-	all := []trouble{troubleNoRepository, troubleLocked, troublePassword, troubleUnreachable, troubleRefused, troubleCertificate,
-		troubleRepositoryFull, troubleLocalFull, troubleSources, troubleOther}
+	seen := map[string]job.Trouble{}
+	all := []job.Trouble{job.TroubleNoRepository, job.TroubleLocked, job.TroublePassword, job.TroubleUnreachable, job.TroubleRefused, job.TroubleCertificate,
+		job.TroubleRepositoryFull, job.TroubleLocalFull, job.TroubleSources, job.TroubleOther}
 	for _, what := range all {
 		sentence, advice := explain(what, scene{Repository: "there", Message: "words"})
 		if sentence == "" || advice == "" || seen[sentence] != "" || seen[advice] != "" {

@@ -41,6 +41,7 @@ var Catalogue = []MessageInfo{
 	{"ack", Down, 1, "Records up to the cursor are durable.", func() any { return new(Ack) }},
 	{"records", Up, 1, "Journal records in order.", func() any { return new(Records) }},
 	{"progress", Up, 1, "Live state of a running job, overwritten by the next.", func() any { return new(job.Progress) }},
+	{"refused", Up, 1, "A job that the agent can't take now.", func() any { return new(Refused) }},
 	{"answer", Up, 1, "The result of a look.", func() any { return new(Answer) }},
 	{"unsupported", Both, 1, "A message of this type is not known here.", func() any { return new(Unsupported) }},
 }

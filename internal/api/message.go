@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/schedule"
 )
 
 // Challenge opens a session. The agent checks the key against the fingerprint
@@ -32,8 +33,10 @@ type Hello struct {
 	Acked      uint64   `json:"acked"`
 	PlanDigest string   `json:"plan_digest"`
 	Unfinished []job.ID `json:"unfinished"`
-	Clock      int64    `json:"clock"` // milliseconds since 1970, UTC
-	Facts      Facts    `json:"facts"`
+	// Held are the runs that are due, and wait for the server's word.
+	Held  []job.ID `json:"held"`
+	Clock int64    `json:"clock"` // milliseconds since 1970, UTC
+	Facts Facts    `json:"facts"`
 }
 
 // Facts describe the machine and its programs.
@@ -47,7 +50,17 @@ type Facts struct {
 	Allowed []job.Kind `json:"allowed"`
 	// Storage is set for a storage agent.
 	Storage *StorageFacts `json:"storage,omitempty"`
-	// RestoreRoots and hooks come with the features that need them.
+	// Hooks are what the agent's own policy lets run beside a backup.
+	Hooks HookFacts `json:"hooks"`
+	// RestoreRoots come with the feature that needs them.
+}
+
+// HookFacts are what the agent's own policy lets run beside a backup.
+type HookFacts struct {
+	// Names are the local scripts that a group may choose from.
+	Names []string `json:"names,omitempty"`
+	// Sent: commands that the server sends are allowed.
+	Sent bool `json:"sent,omitempty"`
 }
 
 // StorageFacts describe the rest-server beside a storage agent.
@@ -113,22 +126,45 @@ type Plan struct {
 	ResticHost   string           `json:"restic_host"`
 	Repositories []Access         `json:"repositories"`
 	Groups       []job.BackupSpec `json:"groups"`
+	Schedules    []PlanSchedule   `json:"schedules"`
+	// PausedUntil is in milliseconds since 1970, UTC; 0 is not paused. No moment
+	// before it starts anything.
+	PausedUntil int64 `json:"paused_until,omitempty"`
+}
+
+// PlanSchedule is one enabled schedule of the host.
+type PlanSchedule struct {
+	ID job.ScheduleID `json:"id"`
+	schedule.Rule
+	Groups []job.GroupID `json:"groups"`
 }
 
 // Job asks for one job. It carries its whole resolved spec and may be repeated.
 type Job struct {
-	ID     job.ID          `json:"id"`
-	Kind   job.Kind        `json:"kind"`
-	Origin job.Origin      `json:"origin"`
-	Spec   json.RawMessage `json:"spec"`
+	ID     job.ID     `json:"id"`
+	Kind   job.Kind   `json:"kind"`
+	Origin job.Origin `json:"origin"`
+	job.Occasion
+	Spec json.RawMessage `json:"spec"`
 	// Access is the repository that the spec names; nil for kinds that need none.
 	Access *Access `json:"access,omitempty"`
 }
 
 // Cancel asks for the end of a job; also of one the agent has never seen.
 type Cancel struct {
-	ID    job.ID    `json:"id"`
+	ID job.ID `json:"id"`
+	// State is how a job ends that the agent has not begun: cancelled or skipped.
+	State job.State `json:"state"`
 	Cause job.Cause `json:"cause"`
+	// Error is why, in one sentence for a person.
+	Error string `json:"error,omitempty"`
+}
+
+// Refused says that the agent can't take a job now: it is not on its disk and
+// will not run. The server asks again later.
+type Refused struct {
+	Job    job.ID `json:"job_id"`
+	Reason string `json:"reason"` // one sentence for a person
 }
 
 // Gone tells a removed host that it is removed. Signature is the server's, over
@@ -157,6 +193,7 @@ type Answer struct {
 	// Ended is set on the last part.
 	Ended     *Ended         `json:"ended,omitempty"`
 	Snapshots []job.Snapshot `json:"snapshots,omitempty"`
+	Preview   *job.Preview   `json:"preview,omitempty"`
 }
 
 // Unsupported answers a message of a type that the receiver does not know.

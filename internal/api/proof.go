@@ -31,6 +31,10 @@ func AgentProof(c Challenge, h Hello) []byte {
 	for _, id := range h.Unfinished {
 		fields = append(fields, text(id))
 	}
+	fields = append(fields, number(uint64(len(h.Held))))
+	for _, id := range h.Held {
+		fields = append(fields, text(id))
+	}
 	return transcript(tagAgent, append(fields, h.Facts.fields()...)...)
 }
 
@@ -78,7 +82,11 @@ func (f *Facts) fields() [][]byte {
 	for _, kind := range f.Allowed {
 		fields = append(fields, text(kind))
 	}
-	fields = append(fields, yes(f.Storage != nil))
+	fields = append(fields, number(uint64(len(f.Hooks.Names))))
+	for _, name := range f.Hooks.Names {
+		fields = append(fields, text(name))
+	}
+	fields = append(fields, yes(f.Hooks.Sent), yes(f.Storage != nil))
 	if f.Storage != nil {
 		fields = append(fields, text(f.Storage.URL), number(uint64(f.Storage.BytesFree)), number(uint64(f.Storage.BytesTotal)))
 	}

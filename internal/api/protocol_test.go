@@ -32,7 +32,7 @@ func TestProtocolDocIsCurrent(t *testing.T) {
 }
 
 func protocol(t *testing.T) string {
-	d := &doc{t: t, comments: fieldComments(t, ".", "../job"), described: map[reflect.Type]bool{}}
+	d := &doc{t: t, comments: fieldComments(t, ".", "../job", "../schedule"), described: map[reflect.Type]bool{}}
 	d.line("# The protocol between agent and server")
 	d.line("")
 	d.line("Written by `go test ./internal/api -run TestProtocolDocIsCurrent -update` from the catalogues in `internal/api`; do not edit.")
@@ -98,8 +98,18 @@ func (d *doc) fields(kind reflect.Type) {
 	d.described[kind] = true
 	d.line("| field | type | |")
 	d.line("| --- | --- | --- |")
+	d.rows(kind)
+}
+
+// rows describes each field; those of an embedded type stand among the others,
+// as JSON has them.
+func (d *doc) rows(kind reflect.Type) {
 	for i := range kind.NumField() {
 		field := kind.Field(i)
+		if field.Anonymous {
+			d.rows(field.Type)
+			continue
+		}
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "" {
 			d.t.Errorf("%s.%s has no name for JSON", kind.Name(), field.Name)

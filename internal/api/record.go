@@ -12,6 +12,9 @@ type RecordKind string
 
 // The records of the agent's journal, in the one order that a host has.
 const (
+	// RecordDue comes before all others of its run, if a schedule or a failed
+	// attempt asked for it.
+	RecordDue      RecordKind = "due"
 	RecordAccepted RecordKind = "accepted"
 	RecordStarted  RecordKind = "started"
 	RecordLog      RecordKind = "log"
@@ -22,6 +25,9 @@ const (
 	// RecordCancel says that an accepted job was asked to end, so that the wish
 	// outlives the agent. What became of it is for the ended record to say.
 	RecordCancel RecordKind = "cancel"
+	// RecordHook says that a hook of a job began or is over, so that a post-hook
+	// that is owed outlives the agent.
+	RecordHook RecordKind = "hook"
 )
 
 // Record is one entry of the agent's journal and what is sent of it.
@@ -34,11 +40,49 @@ type Record struct {
 	Body json.RawMessage `json:"body"`
 }
 
+// Due says that a backup should run: the moment of a schedule came, or an
+// attempt failed for a cause worth retrying. Unless Skip says otherwise the agent
+// holds it until the server sends it as a job or cancels it, and begins it by
+// itself when the server is away.
+type Due struct {
+	Group job.GroupID `json:"group_id"`
+	job.Occasion
+	// NotBefore is when it may begin, in milliseconds since 1970, UTC, by the
+	// agent's clock; 0 is at once.
+	NotBefore int64 `json:"not_before,omitempty"`
+	// Skip is why nothing is to be begun; "" is that it is.
+	Skip job.Cause `json:"skip,omitempty"`
+	// By is the job that stands for a skipped one; "" is none.
+	By job.ID `json:"by,omitempty"`
+	// Until and Moments tell of several skipped moments in one record: the last of
+	// them, in milliseconds since 1970, UTC, and how many. 0 is the one moment.
+	Until   int64 `json:"until,omitempty"`
+	Moments int   `json:"moments,omitempty"`
+}
+
 // Accepted says that a job is on the agent's disk and will be seen through.
 type Accepted struct {
-	Kind   job.Kind        `json:"kind"`
-	Origin job.Origin      `json:"origin"`
-	Spec   json.RawMessage `json:"spec"` // without secrets
+	Kind   job.Kind   `json:"kind"`
+	Origin job.Origin `json:"origin"`
+	job.Occasion
+	Spec json.RawMessage `json:"spec"` // without secrets
+}
+
+// HookSide says which hook of a job a record is about.
+type HookSide string
+
+// Hooks of a job.
+const (
+	HookPre  HookSide = "pre"
+	HookPost HookSide = "post"
+)
+
+// HookRun says that a hook began, or that it is over.
+type HookRun struct {
+	Side HookSide `json:"side"`
+	Over bool     `json:"over,omitempty"`
+	// Error is why it did not end well, in one sentence; "" when it did.
+	Error string `json:"error,omitempty"`
 }
 
 // Started says that the work began, and by which process.
@@ -63,6 +107,8 @@ type Log struct {
 type Ended struct {
 	State    job.State    `json:"state"`
 	Cause    job.Cause    `json:"cause,omitempty"`
+	Trouble  job.Trouble  `json:"trouble,omitempty"`
+	By       job.ID       `json:"by,omitempty"` // the job that stands for a skipped one
 	ExitCode *int         `json:"exit_code,omitempty"`
 	Error    string       `json:"error,omitempty"` // one sentence for a person
 	Summary  *job.Summary `json:"summary,omitempty"`
@@ -119,6 +165,7 @@ type RecordInfo struct {
 
 // RecordCatalogue is the one list of journal records.
 var RecordCatalogue = []RecordInfo{
+	{RecordDue, 1, "A backup should run, or its moment was skipped.", func() any { return new(Due) }},
 	{RecordAccepted, 1, "The job is on the agent's disk and will be seen through.", func() any { return new(Accepted) }},
 	{RecordStarted, 1, "The work of a job began.", func() any { return new(Started) }},
 	{RecordLog, 1, "Lines of a job's log, in order.", func() any { return new(Log) }},
@@ -126,6 +173,7 @@ var RecordCatalogue = []RecordInfo{
 	{RecordSnapshot, 1, "A snapshot that a job made.", func() any { return new(SnapshotMade) }},
 	{RecordReport, 1, "A fact about the host that no job yields.", func() any { return new(Report) }},
 	{RecordGap, 1, "Records that were lost before they could be sent.", func() any { return new(Gap) }},
+	{RecordHook, 1, "A hook of a job began, or is over.", func() any { return new(HookRun) }},
 	{RecordCancel, 1, "An accepted job was asked to end.", func() any { return new(CancelAsked) }},
 }
 

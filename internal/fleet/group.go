@@ -32,15 +32,45 @@ type SourceGroup struct {
 type GroupOptions struct {
 	OneFileSystem bool `json:"one_file_system"`
 	ExcludeCaches bool `json:"exclude_caches"`
-	// LimitUploadKiB is in KiB per second; 0 is no limit.
-	LimitUploadKiB int `json:"limit_upload_kib"`
+	// UseVSS reads from a volume shadow copy, on Windows only.
+	UseVSS bool `json:"use_vss"`
+	// LimitUploadKiB and LimitDownloadKiB are in KiB per second; 0 is no limit.
+	LimitUploadKiB   int `json:"limit_upload_kib"`
+	LimitDownloadKiB int `json:"limit_download_kib"`
 	// RetryLockMinutes is how long a backup waits for a lock; a check holds one
 	// for 20 minutes by default, so the default here is longer.
 	RetryLockMinutes int `json:"retry_lock_minutes"`
+	// Tags are put on each snapshot beside the group's own.
+	Tags []string `json:"tags"`
+	// RetryMax is how many attempts a run has; the first one counts, and so does a
+	// dispatch that its agent refused or did not answer.
+	RetryMax int `json:"retry_max"`
+	// RetryBackoffSeconds is the wait before the second attempt; it doubles up to
+	// schedule.MaxBackoff.
+	RetryBackoffSeconds int `json:"retry_backoff_seconds"`
+	// PreHook and PostHook run on the host beside each backup, if its own policy
+	// lets them; nil is none.
+	PreHook  *job.Hook `json:"pre_hook"`
+	PostHook *job.Hook `json:"post_hook"`
+	// ShrinkPercent warns of a backup that is smaller than the last good one by
+	// more than this share; 0 never does.
+	ShrinkPercent int `json:"shrink_percent"`
 }
 
-// DefaultRetryLockMinutes is longer than the time budget of a check.
-const DefaultRetryLockMinutes = 30
+// Defaults of a group's options.
+const (
+	// DefaultRetryLockMinutes is longer than the time budget of a check.
+	DefaultRetryLockMinutes    = 30
+	DefaultRetryMax            = 10
+	DefaultRetryBackoffSeconds = 60
+	DefaultShrinkPercent       = 50
+)
+
+// DefaultGroupOptions are those of a new group.
+func DefaultGroupOptions() GroupOptions {
+	return GroupOptions{ExcludeCaches: true, RetryLockMinutes: DefaultRetryLockMinutes, Tags: []string{},
+		RetryMax: DefaultRetryMax, RetryBackoffSeconds: DefaultRetryBackoffSeconds, ShrinkPercent: DefaultShrinkPercent}
+}
 
 // Retention says which snapshots a forget would keep. It is stored and checked;
 // nothing is forgotten until maintenance exists.
@@ -83,13 +113,45 @@ func (g *SourceGroup) Check(invalid *Invalid) {
 	if len(g.Includes) > 1000 || len(g.Excludes) > 1000 {
 		invalid.Add("includes", "A group has at most 1000 paths and 1000 exclusions.")
 	}
-	if g.Options.LimitUploadKiB < 0 {
+	g.Options.check(invalid)
+	g.Retention.check(invalid)
+}
+
+func (o *GroupOptions) check(invalid *Invalid) {
+	if o.LimitUploadKiB < 0 {
 		invalid.Add("limit_upload_kib", "A limit is 0 (none) or more.")
 	}
-	if g.Options.RetryLockMinutes < 0 || g.Options.RetryLockMinutes > 24*60 {
+	if o.LimitDownloadKiB < 0 {
+		invalid.Add("limit_download_kib", "A limit is 0 (none) or more.")
+	}
+	if o.RetryLockMinutes < 0 || o.RetryLockMinutes > 24*60 {
 		invalid.Add("retry_lock_minutes", "Waiting for a lock takes 0 to 1440 minutes.")
 	}
-	g.Retention.check(invalid)
+	if len(o.Tags) > 20 {
+		invalid.Add("tags", "A group has at most 20 tags.")
+	}
+	for _, tag := range o.Tags {
+		if !job.ValidTag(tag) {
+			invalid.Add("tags", "%q can't be a tag: 1 to 100 bytes without spaces and commas, and rm- is taken.", tag)
+		}
+	}
+	if o.RetryMax < 1 || o.RetryMax > 100 {
+		invalid.Add("retry_max", "A run has 1 to 100 attempts.")
+	}
+	if o.RetryBackoffSeconds < 1 || o.RetryBackoffSeconds > 30*60 {
+		invalid.Add("retry_backoff_seconds", "The wait before the second attempt is 1 to 1800 seconds.")
+	}
+	if o.ShrinkPercent < 0 || o.ShrinkPercent > 99 {
+		invalid.Add("shrink_percent", "The share is 0 (never warn) to 99 percent.")
+	}
+	for field, hook := range map[string]*job.Hook{"pre_hook": o.PreHook, "post_hook": o.PostHook} {
+		if hook == nil {
+			continue
+		}
+		if err := hook.Validate(); err != nil {
+			invalid.Add(field, "This hook can't be: %s.", err)
+		}
+	}
 }
 
 func (r Retention) check(invalid *Invalid) {

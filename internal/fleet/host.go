@@ -25,6 +25,14 @@ type Host struct {
 	Allowed       []job.Kind // what its own policy lets through
 	Address       string     // where its session comes from
 
+	// Hooks are what its own policy lets run beside a backup: the names of local
+	// scripts, and whether commands of the server are allowed.
+	HookNames []string
+	HooksSent bool
+
+	// Presence says whether the machine is expected to be on.
+	Presence Presence
+
 	// Storage is set for a storage agent.
 	Storage *Storage
 
@@ -46,6 +54,20 @@ type Host struct {
 	LastError       string
 }
 
+// Presence says whether a machine is expected to be on.
+type Presence string
+
+// Presences.
+const (
+	// AlwaysOn: a server; a moment without a backup is trouble.
+	AlwaysOn Presence = "always_on"
+	// Intermittent: a laptop; while it is off nothing is overdue.
+	Intermittent Presence = "intermittent"
+)
+
+// Valid tells whether p is a presence at all.
+func (p Presence) Valid() bool { return p == AlwaysOn || p == Intermittent }
+
 // IsStorage tells whether the host is a storage agent.
 func (h *Host) IsStorage() bool { return h.Storage != nil }
 
@@ -54,7 +76,15 @@ type Storage struct {
 	URL        string // for endpoints, without credentials
 	BytesFree  int64
 	BytesTotal int64
+	// Slots is how many jobs may move data to or from it at once.
+	Slots int
 }
+
+// Bounds of a rest-server's slots.
+const (
+	DefaultSlots = 4
+	MaxSlots     = 1000
+)
 
 // CheckName adds what is wrong with a host's or group's name.
 func CheckName(invalid *Invalid, field, name string) {

@@ -21,6 +21,28 @@ type Job struct {
 
 	Group      job.GroupID
 	Repository job.RepositoryID
+	// Schedule is "" for a run that no schedule asked for.
+	Schedule job.ScheduleID
+	// ScheduledAt is the moment of an occurrence; ScheduledTo and Moments are the
+	// last one and the number of a range of skipped ones, zero for a single one.
+	ScheduledAt time.Time
+	ScheduledTo time.Time
+	Moments     int
+	// Root is the first run of a chain of retries, "" for the first one itself;
+	// Retry is its number in the chain.
+	Root  job.ID
+	Retry int
+	// Attempt counts the attempts that are used up: the number of the retry, and
+	// dispatches that were refused or not answered. NextAttemptAt is when a queued
+	// one is due.
+	Attempt       int
+	NextAttemptAt time.Time
+	// By is the job that stands for a skipped one.
+	By job.ID
+	// Phase is what a running one waits for.
+	Phase job.Phase
+	// Trouble is why a backup failed, as far as restic tells.
+	Trouble job.Trouble
 	// Spec is what was asked, without secrets; it is resolved again when sent.
 	Spec json.RawMessage
 
@@ -40,6 +62,29 @@ type Job struct {
 	LogLines   int64
 	LogBytes   int64
 	LogOmitted int64
+}
+
+// IsOccurrence tells whether a schedule asked for the job.
+func (j *Job) IsOccurrence() bool { return !j.ScheduledAt.IsZero() }
+
+// Occasion says why the job is there.
+func (j *Job) Occasion() job.Occasion {
+	occasion := job.Occasion{Schedule: j.Schedule, Root: j.Root, Retry: j.Retry}
+	if j.IsOccurrence() {
+		occasion.ScheduledAt = j.ScheduledAt.UnixMilli()
+	}
+	return occasion
+}
+
+// OccurrenceFilter narrows a list of occurrences; zero values do not narrow.
+type OccurrenceFilter struct {
+	Host     job.HostID
+	Group    job.GroupID
+	Schedule job.ScheduleID
+	State    job.State
+	// From and To bound the moments, both included.
+	From, To time.Time
+	Page
 }
 
 // JobFilter narrows a list of jobs; zero values do not narrow.

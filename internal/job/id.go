@@ -52,6 +52,13 @@ func RetryID(root ID, n int) (ID, error) {
 	return derive(parsed.Time(), "retry", string(root), fmt.Sprint(n)), nil
 }
 
+// RangeID returns the id of the one row for a range of moments, first to last,
+// that a schedule skipped for group. It is that of no moment, so that each of
+// them may still run, should a clock have been wrong.
+func RangeID(schedule ScheduleID, group GroupID, first, last time.Time) ID {
+	return derive(ulid.Timestamp(first), "range", string(schedule), string(group), first.UTC().Format(time.RFC3339Nano), last.UTC().Format(time.RFC3339Nano))
+}
+
 // derive hashes parts, each with its length in front so that no two lists of
 // parts read alike, into the 80 bits that a ULID has beside its time.
 func derive(ms uint64, parts ...string) ID {

@@ -174,12 +174,12 @@ func TestSpecsAreValidated(t *testing.T) {
 		spec job.Spec
 		ok   bool
 	}{
-		"backup":               {&job.BackupSpec{Group: group, Repository: repository, ResticHost: "h", Includes: []string{"/etc"}}, true},
-		"backup, odd names":    {&job.BackupSpec{Group: group, Repository: repository, ResticHost: "h", Includes: []string{"/a b\n'\"", "-rf"}}, true},
-		"backup of nothing":    {&job.BackupSpec{Group: group, Repository: repository, ResticHost: "h"}, false},
-		"backup, NUL":          {&job.BackupSpec{Group: group, Repository: repository, ResticHost: "h", Includes: []string{"/a\x00"}}, false},
-		"backup, no host":      {&job.BackupSpec{Group: group, Repository: repository, Includes: []string{"/a"}}, false},
-		"backup, group x":      {&job.BackupSpec{Group: "x,rm-group:y", Repository: repository, ResticHost: "h", Includes: []string{"/a"}}, false},
+		"backup":               {&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: group, Repository: repository, ResticHost: "h", Includes: []string{"/etc"}}, true},
+		"backup, odd names":    {&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: group, Repository: repository, ResticHost: "h", Includes: []string{"/a b\n'\"", "-rf"}}, true},
+		"backup of nothing":    {&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: group, Repository: repository, ResticHost: "h"}, false},
+		"backup, NUL":          {&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: group, Repository: repository, ResticHost: "h", Includes: []string{"/a\x00"}}, false},
+		"backup, no host":      {&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: group, Repository: repository, Includes: []string{"/a"}}, false},
+		"backup, group x":      {&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: "x,rm-group:y", Repository: repository, ResticHost: "h", Includes: []string{"/a"}}, false},
 		"unlock":               {&job.UnlockSpec{Repository: repository, LockID: lock}, true},
 		"unlock, path":         {&job.UnlockSpec{Repository: repository, LockID: "../../config"}, false},
 		"unlock, upper case":   {&job.UnlockSpec{Repository: repository, LockID: strings.ToUpper(lock)}, false},

@@ -10,6 +10,8 @@ const (
 	Backup    Kind = "backup"
 	Snapshots Kind = "snapshots"
 	Unlock    Kind = "unlock"
+	// PreviewSources is named in full, since Preview is what it yields.
+	PreviewSources Kind = "preview"
 )
 
 // Place says which agent carries a kind out.
@@ -48,16 +50,21 @@ type KindInfo struct {
 	Operator bool
 	// OffersAgain tells whether a page offers *run again* after a bad end.
 	OffersAgain bool
-	newSpec     func() Spec
-	Sentence    string
+	// Slot marks a job that moves data to or from a rest-server and so takes one
+	// of its slots.
+	Slot     bool
+	newSpec  func() Spec
+	Sentence string
 }
 
 // Kinds is the one list of kinds.
 var Kinds = []KindInfo{
-	{Kind: Backup, Title: "Backup", On: OnEndpoint, Lock: LockWriting, Operator: true, OffersAgain: true,
+	{Kind: Backup, Title: "Backup", On: OnEndpoint, Lock: LockWriting, Operator: true, OffersAgain: true, Slot: true,
 		newSpec: func() Spec { return new(BackupSpec) }, Sentence: "Saves the files of one source group as a snapshot."},
 	{Kind: Snapshots, Title: "Refresh snapshots", Look: true, On: OnEndpoint, Lock: LockNone, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(SnapshotsSpec) }, Sentence: "Reads the list of snapshots from the repository."},
+	{Kind: PreviewSources, Title: "Preview sources", Look: true, On: OnEndpoint, Lock: LockNone, Operator: true, OffersAgain: true,
+		newSpec: func() Spec { return new(PreviewSpec) }, Sentence: "Counts what a source group would save and what its rules take out."},
 	{Kind: Unlock, Title: "Remove lock", On: OnEndpoint, Lock: LockNone, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(UnlockSpec) }, Sentence: "Removes one lock by its id after proving that its owner is gone."},
 	{Kind: Provision, Title: "Create repository user", On: OnStorage, Lock: LockNone, OffersAgain: true,

@@ -47,7 +47,11 @@ const (
 	FileUnreadable   FindingKind = "file_unreadable"
 	NothingSaved     FindingKind = "nothing_saved"
 	LiveFilesUsed    FindingKind = "vss_fallback"
-	OtherNotice      FindingKind = "notice"
+	// BackupShrank: it is smaller than the last good one by more than its guard allows.
+	BackupShrank FindingKind = "backup_shrank"
+	// HookFailed: a hook did not end well.
+	HookFailed  FindingKind = "hook_failed"
+	OtherNotice FindingKind = "notice"
 )
 
 // Finding is one thing that was wrong, with the path it is about.
@@ -82,6 +86,38 @@ type Snapshot struct {
 	FilesProcessed int64 `json:"files_processed,omitempty"`
 	BytesProcessed int64 `json:"bytes_processed,omitempty"`
 	DataAdded      int64 `json:"data_added,omitempty"`
+}
+
+// Preview is what a source group would save and what its rules take out. Sizes
+// are bytes as the file system tells them.
+type Preview struct {
+	Files int64 `json:"files"`
+	Bytes int64 `json:"bytes"`
+	// Rules has one entry for each exclusion in the order given, and after them
+	// one for cache folders and one for other file systems when those are on.
+	Rules []PreviewRule `json:"rules"`
+	// Missing are the paths that do not exist.
+	Missing []string `json:"missing,omitempty"`
+	// Unreadable counts the folders that could not be listed.
+	Unreadable int64 `json:"unreadable,omitempty"`
+	// Partial: the time for it ran out before all was counted.
+	Partial bool    `json:"partial,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// PreviewRule is what one rule takes out of a source group.
+type PreviewRule struct {
+	Pattern string `json:"pattern"`
+	Files   int64  `json:"files"`
+	Bytes   int64  `json:"bytes"`
+	// Samples are the largest things that it takes out, at most five.
+	Samples []PreviewSample `json:"samples,omitempty"`
+}
+
+// PreviewSample is one file or folder that a rule takes out.
+type PreviewSample struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
 }
 
 // Progress is the live state of a running job: overwritten, never kept.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // Spec is the resolved order of one job, without secrets. It is what the agent
@@ -31,8 +32,64 @@ type BackupSpec struct {
 	ExcludeCaches bool `json:"exclude_caches,omitempty"`
 	// RetryLockSeconds is how long restic waits for a lock; 0 is not at all.
 	RetryLockSeconds int `json:"retry_lock_seconds"`
-	// LimitUploadKiB is in KiB per second; 0 is no limit.
-	LimitUploadKiB int `json:"limit_upload_kib,omitempty"`
+	// LimitUploadKiB and LimitDownloadKiB are in KiB per second; 0 is no limit.
+	LimitUploadKiB   int `json:"limit_upload_kib,omitempty"`
+	LimitDownloadKiB int `json:"limit_download_kib,omitempty"`
+	// UseVSS reads from a volume shadow copy; it has a meaning on Windows only.
+	UseVSS bool `json:"use_vss,omitempty"`
+	// Tags are put on the snapshot beside the group's own.
+	Tags []string `json:"tags,omitempty"`
+	// RetryMax is how many attempts a run has after its first, at least 1.
+	RetryMax int `json:"retry_max"`
+	// RetryBackoffSeconds is the wait before the first retry; it doubles.
+	RetryBackoffSeconds int `json:"retry_backoff_seconds"`
+	// PreHook runs before restic and PostHook after it; nil is none.
+	PreHook  *Hook `json:"pre_hook,omitempty"`
+	PostHook *Hook `json:"post_hook,omitempty"`
+	// ShrinkPercent warns of a backup that is smaller than the last good one by
+	// more than this share of it; 0 never does.
+	ShrinkPercent int `json:"shrink_percent,omitempty"`
+}
+
+// Hook is what runs on the endpoint beside a backup, if its own policy lets it.
+type Hook struct {
+	// Name is a script that the machine's own policy names.
+	Name string `json:"name,omitempty"`
+	// Command is an argument vector that the server sends, for policies that
+	// allow it. Exactly one of Name and Command is set.
+	Command []string `json:"command,omitempty"`
+	// TimeoutSeconds is how long it may take; then it is ended.
+	TimeoutSeconds int `json:"timeout_seconds"`
+}
+
+// Validate names the first field that is wrong.
+func (h *Hook) Validate() error {
+	switch {
+	case (h.Name == "") == (len(h.Command) == 0):
+		return fieldError("hook", "has to be either a name or a command")
+	case h.TimeoutSeconds < 1 || h.TimeoutSeconds > MaxHookSeconds:
+		return fieldError("hook", fmt.Sprintf("may take 1 to %d seconds", MaxHookSeconds))
+	case len(h.Command) > 0 && h.Command[0] == "":
+		return fieldError("hook", "has an empty program")
+	}
+	for _, argument := range append([]string{h.Name}, h.Command...) {
+		if strings.ContainsRune(argument, 0) {
+			return fieldError("hook", "holds a NUL byte")
+		}
+	}
+	return nil
+}
+
+// MaxHookSeconds bounds the time of a hook: a day.
+const MaxHookSeconds = 24 * 60 * 60
+
+// PreviewSpec orders a look at what a source group would save and what its
+// rules take out. Nothing is read but names and sizes.
+type PreviewSpec struct {
+	Includes      []string `json:"includes"`
+	Excludes      []string `json:"excludes,omitempty"`
+	OneFileSystem bool     `json:"one_file_system,omitempty"`
+	ExcludeCaches bool     `json:"exclude_caches,omitempty"`
 }
 
 // GroupTag is the one restic tag of a group, which alone selects its snapshots.
@@ -79,6 +136,9 @@ type InitSpec struct {
 func (*BackupSpec) Kind() Kind { return Backup }
 
 // Kind implements Spec.
+func (*PreviewSpec) Kind() Kind { return PreviewSources }
+
+// Kind implements Spec.
 func (*SnapshotsSpec) Kind() Kind { return Snapshots }
 
 // Kind implements Spec.
@@ -92,6 +152,9 @@ func (*InitSpec) Kind() Kind { return Init }
 
 // Subject implements Spec.
 func (s *BackupSpec) Subject() (RepositoryID, GroupID) { return s.Repository, s.Group }
+
+// Subject implements Spec.
+func (s *PreviewSpec) Subject() (RepositoryID, GroupID) { return "", "" }
 
 // Subject implements Spec.
 func (s *SnapshotsSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
@@ -112,24 +175,62 @@ func (s *BackupSpec) Validate() error {
 		return fieldError("group_id", "is not an id")
 	case s.ResticHost == "":
 		return fieldError("restic_host", "is empty")
-	case len(s.Includes) == 0:
-		return fieldError("includes", "is empty")
 	case s.RetryLockSeconds < 0:
 		return fieldError("retry_lock_seconds", "is negative")
-	case s.LimitUploadKiB < 0:
+	case s.LimitUploadKiB < 0 || s.LimitDownloadKiB < 0:
 		return fieldError("limit_upload_kib", "is negative")
+	case s.RetryMax < 1:
+		return fieldError("retry_max", "is below 1")
+	case s.RetryBackoffSeconds < 1:
+		return fieldError("retry_backoff_seconds", "is below 1")
+	case s.ShrinkPercent < 0 || s.ShrinkPercent > 99:
+		return fieldError("shrink_percent", "is not between 0 and 99")
 	}
-	for _, path := range s.Includes {
+	if err := validSources(s.Includes, s.Excludes); err != nil {
+		return err
+	}
+	for _, tag := range s.Tags {
+		if !ValidTag(tag) {
+			return fieldError("tags", "holds a tag that is empty, has a comma or begins with rm-")
+		}
+	}
+	for _, hook := range []*Hook{s.PreHook, s.PostHook} {
+		if hook == nil {
+			continue
+		}
+		if err := hook.Validate(); err != nil {
+			return err
+		}
+	}
+	return validRepository(s.Repository)
+}
+
+// ValidTag tells whether a snapshot may carry tag beside the group's own: restic
+// splits a tag at a comma, and what begins with rm- is this program's.
+func ValidTag(tag string) bool {
+	return tag != "" && len(tag) <= 100 && !strings.HasPrefix(tag, "rm-") && !strings.ContainsFunc(tag, func(r rune) bool {
+		return r == ',' || unicode.IsControl(r) || unicode.IsSpace(r)
+	})
+}
+
+// Validate implements Spec.
+func (s *PreviewSpec) Validate() error { return validSources(s.Includes, s.Excludes) }
+
+func validSources(includes, excludes []string) error {
+	if len(includes) == 0 {
+		return fieldError("includes", "is empty")
+	}
+	for _, path := range includes {
 		if path == "" || strings.ContainsRune(path, 0) {
 			return fieldError("includes", "holds an empty path or a NUL byte")
 		}
 	}
-	for _, pattern := range s.Excludes {
+	for _, pattern := range excludes {
 		if pattern == "" || strings.ContainsRune(pattern, 0) {
 			return fieldError("excludes", "holds an empty pattern or a NUL byte")
 		}
 	}
-	return validRepository(s.Repository)
+	return nil
 }
 
 // Validate implements Spec.

@@ -115,6 +115,26 @@ const (
 	CauseSessionEnded Cause = "session_ended"
 )
 
+// Causes of a run that was skipped.
+const (
+	// CausePaused: its moment lay in a pause.
+	CausePaused Cause = "paused"
+	// CauseOverlapped: another run of its group was at work at its moment.
+	CauseOverlapped Cause = "overlapped"
+	// CauseCoalesced: another waiting run of its group does its work.
+	CauseCoalesced Cause = "coalesced"
+	// CauseMissed: the machine was off, and its schedule catches nothing up.
+	CauseMissed Cause = "missed"
+	// CauseSatisfied: a backup of the group that began after its moment has done
+	// its work, or is doing it.
+	CauseSatisfied Cause = "satisfied"
+	// CauseAbandoned: what it was for is gone or switched off, or it was tried too
+	// often; its error says which.
+	CauseAbandoned Cause = "abandoned"
+	// CauseDropped: a person took it out of the line.
+	CauseDropped Cause = "dropped"
+)
+
 // EndByCause is the state in which an interrupted job ends.
 func EndByCause(cause Cause) State {
 	switch cause { //nolint:exhaustive // of all others the end is not known

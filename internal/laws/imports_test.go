@@ -18,17 +18,18 @@ var mayImport = []struct {
 	{"internal/filelock", nil, "a leaf: both sides guard a folder with it"},
 	{"internal/crypto", []string{"internal/atomicfile"}, "a leaf but for its key file, which is written whole or not at all"},
 	{"internal/job", nil, "a leaf: server and agent must compute the same ids and moves"},
+	{"internal/schedule", nil, "a leaf: server and agent must agree on every moment"},
 	{"internal/restic", nil, "a leaf: raw facts about the real program, no verdicts"},
-	{"internal/api", []string{"internal/job"}, "the wire speaks of jobs and of nothing that either side stores"},
-	{"internal/fleet", []string{"internal/crypto", "internal/job"}, "the vocabulary knows no storage; its secrets are crypto.Text"},
+	{"internal/api", []string{"internal/job", "internal/schedule"}, "the wire speaks of jobs and their schedules and of nothing that either side stores"},
+	{"internal/fleet", []string{"internal/crypto", "internal/job", "internal/schedule"}, "the vocabulary knows no storage; its secrets are crypto.Text"},
 	{"internal/auth", []string{"internal/crypto"}, "who may do what is decided without hosts or jobs"},
-	{"internal/store", []string{"internal/auth", "internal/fleet", "internal/job"}, "stores the vocabulary, decides nothing"},
+	{"internal/store", []string{"internal/auth", "internal/fleet", "internal/job", "internal/schedule"}, "stores the vocabulary, decides nothing"},
 	{"internal/server/control", append([]string{"internal/api"}, storeAndBelow...), "the one place where permission, transaction and audit meet"},
 	{"internal/server/rest", append([]string{"internal/server/control"}, storeAndBelow...), "reads go to the store, changes through control"},
 	{"internal/server/ui", append([]string{"internal/server/control", "web"}, storeAndBelow...), "reads go to the store, changes through control"},
 	{"internal/server", append([]string{"internal/api", "internal/filelock", "internal/server/control", "internal/server/rest", "internal/server/ui", "web"}, storeAndBelow...), "the composition root of its side"},
 	{"internal/agent/journal", []string{"internal/api", "internal/atomicfile", "internal/filelock", "internal/job"}, "a file of records: it runs nothing"},
-	{"internal/agent", []string{"internal/agent/journal", "internal/api", "internal/atomicfile", "internal/crypto", "internal/filelock", "internal/job", "internal/restic"}, "the whole other side"},
+	{"internal/agent", []string{"internal/agent/journal", "internal/api", "internal/atomicfile", "internal/crypto", "internal/filelock", "internal/job", "internal/restic", "internal/schedule"}, "the whole other side"},
 	{"internal/demo", []string{"internal/atomicfile", "internal/crypto", "internal/filelock"}, "uses the two programs from outside, as a person would"},
 	{"internal/testkit", nil, "gives tests the real programs, without rules of ours"},
 	{"internal/laws", nil, "reads the source only"},
@@ -40,7 +41,7 @@ var mayImport = []struct {
 }
 
 // storeAndBelow is what everything above the store on its side may use.
-var storeAndBelow = []string{"internal/atomicfile", "internal/auth", "internal/crypto", "internal/fleet", "internal/job", "internal/store"}
+var storeAndBelow = []string{"internal/atomicfile", "internal/auth", "internal/crypto", "internal/fleet", "internal/job", "internal/schedule", "internal/store"}
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	allowed := map[string][]string{}

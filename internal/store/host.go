@@ -16,7 +16,7 @@ import (
 const nodeLease = "node:"
 
 const hostColumns = `h.id, h.name, h.tags, h.restic_host, h.public_key, h.hostname, h.os, h.arch, h.agent_version,
-	h.restic_version, h.allowed, h.address, h.storage_url, h.storage_free, h.storage_total, h.enrolled_at, h.last_seen_at,
+	h.restic_version, h.allowed, h.hooks, h.presence, h.address, h.storage_url, h.storage_free, h.storage_total, h.slots, h.enrolled_at, h.last_seen_at,
 	h.clock_offset, h.quarantined_at, h.removed_at, h.last_backup_at, h.last_backup_state, h.last_ended_at, h.last_job_id,
 	h.last_error, coalesce((SELECT l.until FROM leases l WHERE h.session_node <> '' AND l.name = 'node:' || h.session_node), 0)`
 
@@ -27,17 +27,25 @@ func scanHost(row scanner) (fleet.Host, error) {
 		offset     int64
 		lease      time.Time
 		allowedRaw = encoded{&h.Allowed}
+		hooks      hooks
 	)
 	err := row.Scan(&h.ID, &h.Name, encoded{&h.Tags}, &h.ResticHost, binary{&h.PublicKey}, &h.Hostname, &h.OS, &h.Arch, &h.AgentVersion,
-		&h.ResticVersion, allowedRaw, &h.Address, &storage.URL, &storage.BytesFree, &storage.BytesTotal, instant{&h.EnrolledAt}, instant{&h.LastSeenAt},
+		&h.ResticVersion, allowedRaw, encoded{&hooks}, &h.Presence, &h.Address, &storage.URL, &storage.BytesFree, &storage.BytesTotal, &storage.Slots, instant{&h.EnrolledAt}, instant{&h.LastSeenAt},
 		&offset, instant{&h.QuarantinedAt}, instant{&h.RemovedAt}, instant{&h.LastBackupAt}, &h.LastBackupState, instant{&h.LastEndedAt}, &h.LastJobID,
 		&h.LastError, instant{&lease})
+	h.HookNames, h.HooksSent = hooks.Names, hooks.Sent
 	h.ClockOffset = time.Duration(offset) * time.Millisecond
 	if storage.URL != "" {
 		h.Storage = &storage
 	}
 	h.Online = h.RemovedAt.IsZero() && lease.After(time.Now())
 	return h, err
+}
+
+// hooks is the column of that name.
+type hooks struct {
+	Names []string `json:"names"`
+	Sent  bool     `json:"sent"`
 }
 
 // HostFilter narrows a list of hosts; zero values do not narrow.
@@ -205,16 +213,20 @@ func (r reader) CountHosts(ctx context.Context, now time.Time) (c HostCounts, er
 
 // InsertHost adds an enrolled host.
 func (t *Tx) InsertHost(ctx context.Context, h fleet.Host) error {
-	var storage fleet.Storage
+	storage := fleet.Storage{Slots: fleet.DefaultSlots}
 	if h.Storage != nil {
 		storage = *h.Storage
 	}
+	if h.Presence == "" {
+		h.Presence = fleet.AlwaysOn
+	}
 	err := t.exec(ctx, `INSERT INTO hosts (id, name, tags, restic_host, public_key, hostname, os, arch, agent_version, restic_version,
-		allowed, address, storage_url, storage_free, storage_total, enrolled_at, last_seen_at, session_node, clock_offset, journal_id, cursor,
+		allowed, hooks, presence, address, storage_url, storage_free, storage_total, slots, enrolled_at, last_seen_at, session_node, clock_offset, journal_id, cursor,
 		connect_counter, counter_floor, quarantined_at, removed_at, last_backup_at, last_backup_state, last_ended_at, last_job_id, last_error)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, '', 0, '', 0, 0, 0, 0, 0, 0, '', 0, '', '')`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0, '', 0, '', 0, 0, 0, 0, 0, 0, '', 0, '', '')`,
 		h.ID, h.Name, encode(h.Tags), h.ResticHost, encodeBytes(h.PublicKey), plain(h.Hostname), plain(h.OS), plain(h.Arch), plain(h.AgentVersion),
-		plain(h.ResticVersion), encode(h.Allowed), h.Address, storage.URL, storage.BytesFree, storage.BytesTotal, millis(h.EnrolledAt))
+		plain(h.ResticVersion), encode(h.Allowed), encode(hooks{h.HookNames, h.HooksSent}), h.Presence, h.Address,
+		storage.URL, storage.BytesFree, storage.BytesTotal, storage.Slots, millis(h.EnrolledAt))
 	if t.engine.uniqueViolation(err) {
 		return fleet.Conflict("There is a host named %q already. Choose another name.", h.Name)
 	}
@@ -225,10 +237,15 @@ func (t *Tx) InsertHost(ctx context.Context, h fleet.Host) error {
 }
 
 // UpdateHost writes what a person may change.
-func (t *Tx) UpdateHost(ctx context.Context, id job.HostID, name string, tags []string) error {
-	_, err := t.changed(ctx, "UPDATE hosts SET name = $1, tags = $2 WHERE id = $3 AND removed_at = 0", name, encode(tags), id)
+func (t *Tx) UpdateHost(ctx context.Context, h fleet.Host) error {
+	slots := fleet.DefaultSlots
+	if h.Storage != nil {
+		slots = h.Storage.Slots
+	}
+	_, err := t.changed(ctx, "UPDATE hosts SET name = $1, tags = $2, presence = $3, slots = $4 WHERE id = $5 AND removed_at = 0",
+		h.Name, encode(h.Tags), h.Presence, slots, h.ID)
 	if t.engine.uniqueViolation(err) {
-		return fleet.Conflict("There is a host named %q already. Choose another name.", name)
+		return fleet.Conflict("There is a host named %q already. Choose another name.", h.Name)
 	}
 	if err != nil {
 		return fmt.Errorf("change host: %w", err)

@@ -43,7 +43,9 @@ func testHoldHost(t *testing.T, s *store.Store) {
 	if link, err := s.Link(ctx, h.ID); err != nil || link.Counter != writers {
 		t.Errorf("counted to %d, %v; want %d", link.Counter, err, writers)
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.UpdateHost(ctx, h.ID, "renamed", nil) })
+	write(t, s, func(tx *store.Tx) error {
+		return tx.UpdateHost(ctx, fleet.Host{ID: h.ID, Name: "renamed", Presence: fleet.AlwaysOn})
+	})
 	for name, want := range map[string]bool{"RENAMED": true, "kept": true, "kep": false, "%": false} {
 		if taken, err := s.HostNameTaken(ctx, name); err != nil || taken != want {
 			t.Errorf("HostNameTaken(%q) = %v, %v", name, taken, err)

@@ -59,9 +59,10 @@ func (t *Tx) OpenSession(ctx context.Context, node string, h fleet.Host) error {
 		storage = *h.Storage
 	}
 	err := t.exec(ctx, `UPDATE hosts SET session_node = $1, hostname = $2, os = $3, arch = $4, agent_version = $5, restic_version = $6,
-		allowed = $7, address = $8, storage_url = $9, storage_free = $10, storage_total = $11, last_seen_at = $12, clock_offset = $13 WHERE id = $14`,
+		allowed = $7, address = $8, storage_url = $9, storage_free = $10, storage_total = $11, last_seen_at = $12, clock_offset = $13, hooks = $14 WHERE id = $15`,
 		node, plain(h.Hostname), plain(h.OS), plain(h.Arch), plain(h.AgentVersion), plain(h.ResticVersion), encode(h.Allowed), h.Address,
-		plain(storage.URL), storage.BytesFree, storage.BytesTotal, millis(h.LastSeenAt), h.ClockOffset.Milliseconds(), h.ID)
+		plain(storage.URL), storage.BytesFree, storage.BytesTotal, millis(h.LastSeenAt), h.ClockOffset.Milliseconds(),
+		encode(hooks{h.HookNames, h.HooksSent}), h.ID)
 	if err != nil {
 		return fmt.Errorf("open session of host %s: %w", h.ID, err)
 	}

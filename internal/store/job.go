@@ -11,12 +11,14 @@ import (
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
-const jobColumns = `id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, spec, created_at, sent_at, accepted_at,
+const jobColumns = `id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, scheduled_at, scheduled_to,
+	moments, root_id, retry, attempt, next_attempt_at, by_job, phase, trouble, spec, created_at, sent_at, accepted_at,
 	started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted`
 
 func scanJob(row scanner) (j fleet.Job, err error) {
 	var exit sql.NullInt64
-	err = row.Scan(&j.ID, &j.Host, &j.Kind, &j.State, &j.Origin, &j.Cause, &j.AskedBy, &j.Group, &j.Repository, encoded{&j.Spec}, instant{&j.CreatedAt},
+	err = row.Scan(&j.ID, &j.Host, &j.Kind, &j.State, &j.Origin, &j.Cause, &j.AskedBy, &j.Group, &j.Repository, &j.Schedule, instant{&j.ScheduledAt},
+		instant{&j.ScheduledTo}, &j.Moments, &j.Root, &j.Retry, &j.Attempt, instant{&j.NextAttemptAt}, &j.By, &j.Phase, &j.Trouble, encoded{&j.Spec}, instant{&j.CreatedAt},
 		instant{&j.SentAt}, instant{&j.AcceptedAt}, instant{&j.StartedAt}, instant{&j.FinishedAt}, instant{&j.CancelRequestedAt}, &exit, &j.Error,
 		encoded{&j.Summary}, encoded{&j.Command}, &j.LogLines, &j.LogBytes, &j.LogOmitted)
 	if exit.Valid {
@@ -98,10 +100,13 @@ func (r reader) PendingRun(ctx context.Context, schedule job.ScheduleID, group j
 
 // InsertJob adds a job. A second waiting run of one group is a conflict.
 func (t *Tx) InsertJob(ctx context.Context, j fleet.Job) error {
-	err := t.exec(ctx, `INSERT INTO jobs (id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, spec, created_at, sent_at,
+	err := t.exec(ctx, `INSERT INTO jobs (id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, scheduled_at, scheduled_to,
+		moments, root_id, retry, attempt, next_attempt_at, by_job, phase, trouble, spec, created_at, sent_at,
 		accepted_at, started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted)
-		VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, '', $9, $10, $11, $12, 0, 0, 0, NULL, '', '', '', 0, 0, 0)`,
-		j.ID, j.Host, j.Kind, j.State, j.Origin, j.AskedBy, j.Group, j.Repository, plain(string(j.Spec)), millis(j.CreatedAt), millis(j.SentAt), millis(j.AcceptedAt))
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', '', $19, $20, $21, $22, 0, $23, 0, NULL, $24, '', '', 0, 0, 0)`,
+		j.ID, j.Host, j.Kind, j.State, j.Origin, j.Cause, j.AskedBy, j.Group, j.Repository, j.Schedule, millis(j.ScheduledAt), millis(j.ScheduledTo),
+		j.Moments, j.Root, j.Retry, j.Attempt, millis(j.NextAttemptAt), j.By, plain(string(j.Spec)), millis(j.CreatedAt), millis(j.SentAt),
+		millis(j.AcceptedAt), millis(j.FinishedAt), plain(j.Error))
 	if t.engine.uniqueViolation(err) {
 		return fleet.Conflict("A backup of this source group is waiting already.")
 	}
@@ -135,7 +140,7 @@ func (t *Tx) MoveJob(ctx context.Context, id job.ID, from, to job.State, by job.
 
 // ClearEnd takes back what a guess wrote about an end that did not happen.
 func (t *Tx) ClearEnd(ctx context.Context, id job.ID) error {
-	if err := t.exec(ctx, "UPDATE jobs SET finished_at = 0, cause = '', error = '', summary = '', exit_code = NULL WHERE id = $1", id); err != nil {
+	if err := t.exec(ctx, "UPDATE jobs SET finished_at = 0, cause = '', error = '', summary = '', exit_code = NULL, trouble = '', by_job = '' WHERE id = $1", id); err != nil {
 		return fmt.Errorf("take back the end of job %s: %w", id, err)
 	}
 	return nil
@@ -156,6 +161,8 @@ type End struct {
 	ExitCode *int
 	Error    string
 	Summary  *job.Summary
+	Trouble  job.Trouble
+	By       job.ID // the job that stands for a skipped one
 }
 
 // EndJob writes how a job ended; the move itself is MoveJob's.
@@ -168,8 +175,8 @@ func (t *Tx) EndJob(ctx context.Context, id job.ID, e End) error {
 	if e.ExitCode != nil {
 		exit = int64(*e.ExitCode)
 	}
-	err := t.exec(ctx, "UPDATE jobs SET finished_at = $1, cause = $2, exit_code = $3, error = $4, summary = $5 WHERE id = $6",
-		millis(e.At), e.Cause, exit, plain(e.Error), summary, id)
+	err := t.exec(ctx, "UPDATE jobs SET finished_at = $1, cause = $2, exit_code = $3, error = $4, summary = $5, trouble = $6, by_job = $7, phase = '' WHERE id = $8",
+		millis(e.At), e.Cause, exit, plain(e.Error), summary, e.Trouble, e.By, id)
 	if err != nil {
 		return fmt.Errorf("end job %s: %w", id, err)
 	}

@@ -249,7 +249,7 @@ func (a *light) finishBackup(t testing.TB, group job.GroupID) job.ID {
 	t.Helper()
 	now := time.Now()
 	id := job.NewID(now)
-	spec, err := json.Marshal(job.BackupSpec{Group: group, GroupName: "home", Repository: a.repository, ResticHost: "light", Includes: []string{"/home"}})
+	spec, err := json.Marshal(job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: group, GroupName: "home", Repository: a.repository, ResticHost: "light", Includes: []string{"/home"}})
 	if err != nil {
 		t.Fatalf("encode a spec: %v", err)
 	}

@@ -143,7 +143,7 @@ func TestUnknownJobIsRecordedFromAccount(t *testing.T) {
 }
 
 func backupSpec(g fleet.SourceGroup) *job.BackupSpec {
-	return &job.BackupSpec{Group: g.ID, Repository: g.Repository, ResticHost: "web", Includes: []string{"/etc"}}
+	return &job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: g.ID, Repository: g.Repository, ResticHost: "web", Includes: []string{"/etc"}}
 }
 
 // TestRejected: what can't be applied is kept, an alert opens, and the log goes on.
@@ -183,7 +183,7 @@ func TestRejected(t *testing.T) {
 		{"account of a look", api.RecordAccepted, fresh(), accepted(&job.SnapshotsSpec{Repository: g.Repository}, job.Snapshots)},
 		{"account of an odd kind", api.RecordAccepted, fresh(), api.Accepted{Kind: job.Kind(long), Spec: []byte("{}")}},
 		{"account with a bad spec", api.RecordAccepted, fresh(), accepted(&job.BackupSpec{}, job.Backup)},
-		{"account of another host's group", api.RecordAccepted, fresh(), accepted(&job.BackupSpec{Group: foreign.ID, Repository: g.Repository, ResticHost: "x", Includes: []string{"/"}}, job.Backup)},
+		{"account of another host's group", api.RecordAccepted, fresh(), accepted(&job.BackupSpec{RetryMax: 1, RetryBackoffSeconds: 1, Group: foreign.ID, Repository: g.Repository, ResticHost: "x", Includes: []string{"/"}}, job.Backup)},
 		{"account of another host's repository", api.RecordAccepted, fresh(), accepted(backupSpec(foreign), job.Backup)},
 		{"snapshot in another host's repository", api.RecordSnapshot, mine, snapshot(snapshotID(2), foreign.Repository)},
 		{"snapshot in no repository", api.RecordSnapshot, mine, snapshot(snapshotID(2), "none")},

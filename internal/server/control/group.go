@@ -48,6 +48,15 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 	if g.Excludes == nil {
 		g.Excludes = []string{}
 	}
+	if g.Options.Tags == nil {
+		g.Options.Tags = []string{}
+	}
+	if g.Options.RetryMax == 0 {
+		g.Options.RetryMax = fleet.DefaultRetryMax
+	}
+	if g.Options.RetryBackoffSeconds == 0 {
+		g.Options.RetryBackoffSeconds = fleet.DefaultRetryBackoffSeconds
+	}
 	var problems fleet.Invalid
 	g.Check(&problems)
 	if err := problems.Err(); err != nil {

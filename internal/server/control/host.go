@@ -11,8 +11,11 @@ import (
 
 // HostChange is what a person may change of a host; nil leaves it as it is.
 type HostChange struct {
-	Name *string
-	Tags *[]string
+	Name     *string
+	Tags     *[]string
+	Presence *fleet.Presence
+	// Slots is how many jobs may move data to or from a storage box at once.
+	Slots *int
 }
 
 // UpdateHost changes a host's name and tags. The name that its snapshots carry
@@ -36,12 +39,27 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 			host.Tags = append([]string{}, *change.Tags...)
 		}
 		var problems fleet.Invalid
+		if change.Presence != nil {
+			if host.Presence = *change.Presence; !host.Presence.Valid() {
+				problems.Add("presence", "A machine is %s or %s.", fleet.AlwaysOn, fleet.Intermittent)
+			}
+		}
+		if change.Slots != nil {
+			switch {
+			case !host.IsStorage():
+				problems.Add("slots", "Only a storage box has slots.")
+			case *change.Slots < 1 || *change.Slots > fleet.MaxSlots:
+				problems.Add("slots", "A storage box has 1 to %d slots.", fleet.MaxSlots)
+			default:
+				host.Storage.Slots = *change.Slots
+			}
+		}
 		fleet.CheckName(&problems, "name", host.Name)
 		fleet.CheckTags(&problems, "tags", host.Tags)
 		if err := problems.Err(); err != nil {
 			return err
 		}
-		if err := tx.UpdateHost(ctx, id, host.Name, host.Tags); err != nil {
+		if err := tx.UpdateHost(ctx, host); err != nil {
 			return err
 		}
 		return c.audit(ctx, tx, who, "host.changed", NounHost, string(id), map[string]any{"name": host.Name, "tags": host.Tags})

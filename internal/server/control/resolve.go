@@ -17,11 +17,12 @@ import (
 // Resolve turns a group into the whole order of one backup. Plans and jobs are
 // both made by it, so that runs with and without the server can't differ.
 func Resolve(host fleet.Host, g fleet.SourceGroup) job.BackupSpec {
+	o := g.Options
 	return job.BackupSpec{
 		Group: g.ID, GroupName: g.Name, Repository: g.Repository, ResticHost: host.ResticHost,
-		Includes: g.Includes, Excludes: g.Excludes,
-		OneFileSystem: g.Options.OneFileSystem, ExcludeCaches: g.Options.ExcludeCaches,
-		RetryLockSeconds: g.Options.RetryLockMinutes * 60, LimitUploadKiB: g.Options.LimitUploadKiB,
+		Includes: g.Includes, Excludes: g.Excludes, OneFileSystem: o.OneFileSystem, ExcludeCaches: o.ExcludeCaches, UseVSS: o.UseVSS,
+		RetryLockSeconds: o.RetryLockMinutes * 60, LimitUploadKiB: o.LimitUploadKiB, LimitDownloadKiB: o.LimitDownloadKiB, Tags: o.Tags,
+		RetryMax: o.RetryMax, RetryBackoffSeconds: o.RetryBackoffSeconds, PreHook: o.PreHook, PostHook: o.PostHook, ShrinkPercent: o.ShrinkPercent,
 	}
 }
 

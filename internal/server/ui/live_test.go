@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/server/control"
 	"github.com/restic-manager/restic-manager/internal/store"
@@ -100,7 +101,9 @@ func TestFleetPageIsLive(t *testing.T) {
 		t.Error("typing was disturbed by live data")
 	}
 	// What no event told is caught up with when the stream is open again.
-	r.write(func(ctx context.Context, tx *store.Tx) error { return tx.UpdateHost(ctx, host.ID, "web-two", nil) })
+	r.write(func(ctx context.Context, tx *store.Tx) error {
+		return tx.UpdateHost(ctx, fleet.Host{ID: host.ID, Name: "web-two", Presence: fleet.AlwaysOn})
+	})
 	r.server.CloseClientConnections()
 	b.waitFor("the page to catch up", `document.querySelector("#fleet tbody").textContent.includes("web-two")`)
 	if !b.eval(`window.sameDocument === true && [...document.querySelectorAll("[data-offline]")].every((note) => note.hidden)`) {

@@ -64,10 +64,13 @@ CREATE TABLE hosts (
     agent_version     TEXT NOT NULL,
     restic_version    TEXT NOT NULL,
     allowed           TEXT NOT NULL,
+    hooks             TEXT NOT NULL,
+    presence          TEXT NOT NULL,
     address           TEXT NOT NULL,
     storage_url       TEXT NOT NULL,
     storage_free      BIGINT NOT NULL,
     storage_total     BIGINT NOT NULL,
+    slots             BIGINT NOT NULL CHECK (slots >= 0),
     enrolled_at       BIGINT NOT NULL,
     last_seen_at      BIGINT NOT NULL,
     session_node      TEXT NOT NULL,
@@ -126,6 +129,39 @@ CREATE TABLE source_groups (
 );
 CREATE UNIQUE INDEX source_groups_name ON source_groups (host_id, lower(name));
 
+CREATE TABLE schedules (
+    id             TEXT PRIMARY KEY,
+    host_id        TEXT NOT NULL REFERENCES hosts (id),
+    name           TEXT NOT NULL,
+    cron           TEXT NOT NULL,
+    time_zone      TEXT NOT NULL,
+    jitter_seconds BIGINT NOT NULL,
+    missed_policy  TEXT NOT NULL,
+    enabled        BOOLEAN NOT NULL,
+    effective_from BIGINT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL
+);
+CREATE INDEX schedules_host ON schedules (host_id);
+
+CREATE TABLE schedule_groups (
+    schedule_id TEXT NOT NULL REFERENCES schedules (id) ON DELETE CASCADE,
+    group_id    TEXT NOT NULL REFERENCES source_groups (id) ON DELETE CASCADE,
+    PRIMARY KEY (schedule_id, group_id)
+);
+CREATE INDEX schedule_groups_group ON schedule_groups (group_id);
+
+-- A pause that has ended stays until it is tidied away.
+CREATE TABLE pauses (
+    id         TEXT PRIMARY KEY,
+    scope      TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    until      BIGINT NOT NULL,
+    reason     TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL
+);
+
 CREATE TABLE jobs (
     id                  TEXT PRIMARY KEY,
     host_id             TEXT NOT NULL REFERENCES hosts (id),
@@ -137,6 +173,16 @@ CREATE TABLE jobs (
     group_id            TEXT NOT NULL,
     repository_id       TEXT NOT NULL,
     schedule_id         TEXT NOT NULL,
+    scheduled_at        BIGINT NOT NULL,
+    scheduled_to        BIGINT NOT NULL,
+    moments             BIGINT NOT NULL,
+    root_id             TEXT NOT NULL,
+    retry               BIGINT NOT NULL,
+    attempt             BIGINT NOT NULL,
+    next_attempt_at     BIGINT NOT NULL,
+    by_job              TEXT NOT NULL,
+    phase               TEXT NOT NULL,
+    trouble             TEXT NOT NULL,
     spec                TEXT NOT NULL,
     created_at          BIGINT NOT NULL,
     sent_at             BIGINT NOT NULL,
@@ -161,6 +207,12 @@ CREATE INDEX jobs_repository ON jobs (repository_id, id);
 -- A run that waits is there once, however often it is asked for.
 CREATE UNIQUE INDEX jobs_pending ON jobs (schedule_id, group_id)
     WHERE kind = 'backup' AND state IN ('queued', 'sent');
+
+CREATE INDEX jobs_due ON jobs (next_attempt_at) WHERE kind = 'backup' AND state = 'queued';
+CREATE INDEX jobs_root ON jobs (root_id) WHERE root_id <> '';
+-- The ids of occurrences begin with their moment, so this is the order of time.
+CREATE INDEX jobs_occurrence ON jobs (id) WHERE scheduled_at > 0;
+CREATE INDEX jobs_schedule ON jobs (schedule_id, id) WHERE scheduled_at > 0;
 
 CREATE VIEW pending_runs AS
     SELECT * FROM jobs WHERE kind = 'backup' AND state IN ('queued', 'sent');
