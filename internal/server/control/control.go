@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -140,20 +139,6 @@ func require(who auth.Identity, permission auth.Permission) error {
 		return fleet.Forbidden("Your role does not allow this. Ask an administrator.")
 	}
 	return nil
-}
-
-// audit writes who did what, in the transaction that does it. detail is encoded
-// as JSON and must hold no secret; nil is nothing.
-func (c *Control) audit(ctx context.Context, tx *store.Tx, who auth.Identity, action, noun, subject string, detail any) error {
-	text := ""
-	if detail != nil {
-		raw, err := json.Marshal(detail)
-		if err != nil {
-			return fmt.Errorf("encode audit detail: %w", err)
-		}
-		text = string(raw)
-	}
-	return tx.Audit(ctx, fleet.AuditEntry{At: c.now(), Actor: who.Label(), Action: action, Noun: noun, Subject: subject, Detail: text, Address: who.Address})
 }
 
 // errShutdown is the cause with which sessions end at shutdown.
