@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,13 +18,29 @@ func (r reader) Alerts(ctx context.Context, host job.HostID) ([]fleet.Alert, err
 	if host != "" {
 		w.add("host_id = ?", host)
 	}
-	items, err := collect(ctx, r.q, func(row scanner) (a fleet.Alert, err error) {
-		return a, row.Scan(&a.ID, &a.Kind, &a.Host, &a.Subject, &a.Sentence, instant{&a.OpenedAt}, instant{&a.LastAt}, &a.Count, instant{&a.ClosedAt})
-	}, "SELECT id, kind, host_id, subject, sentence, opened_at, last_at, times, closed_at FROM alerts"+w.String()+" ORDER BY last_at DESC LIMIT 200", w.args...)
+	items, err := collect(ctx, r.q, scanAlert, selectAlert+w.String()+" ORDER BY last_at DESC LIMIT 200", w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)
 	}
 	return items, nil
+}
+
+const selectAlert = "SELECT id, kind, host_id, subject, sentence, opened_at, last_at, times, closed_at FROM alerts"
+
+func scanAlert(row scanner) (a fleet.Alert, err error) {
+	return a, row.Scan(&a.ID, &a.Kind, &a.Host, &a.Subject, &a.Sentence, instant{&a.OpenedAt}, instant{&a.LastAt}, &a.Count, instant{&a.ClosedAt})
+}
+
+// OpenAlertByID returns an alert that is open.
+func (r reader) OpenAlertByID(ctx context.Context, id string) (fleet.Alert, error) {
+	alert, err := scanAlert(r.q.QueryRowContext(ctx, selectAlert+" WHERE id = $1 AND closed_at = 0", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return alert, fleet.NotFound("open alert", id)
+	}
+	if err != nil {
+		return alert, fmt.Errorf("read alert: %w", err)
+	}
+	return alert, nil
 }
 
 // OpenAlert opens an alert, or notes that the open one still holds. It tells

@@ -90,7 +90,13 @@ func differing(before, after map[string]any) (old, fresh map[string]any) {
 			delete(old, name)
 			delete(fresh, name)
 		case both && objects:
-			old[name], fresh[name] = differing(a, b)
+			within, since := differing(a, b)
+			if old[name] = within; len(within) == 0 {
+				delete(old, name)
+			}
+			if fresh[name] = since; len(since) == 0 {
+				delete(fresh, name)
+			}
 		}
 	}
 	return old, fresh

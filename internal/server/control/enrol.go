@@ -77,8 +77,7 @@ func (c *Control) CreateEnrollmentToken(ctx context.Context, who auth.Identity, 
 		if err := tx.InsertEnrollment(ctx, e, n.User, sealed); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "enrollment_token.created", NounEnrollment, e.ID, map[string]any{"name": e.Name, "tags": e.Tags,
-			"storage_id": n.Repository.Storage, "repository_url": n.Repository.URL, "expires_at": e.ExpiresAt})
+		return c.auditChange(ctx, tx, who, "enrollment_token.created", NounEnrollment, e.ID, nil, detailOfEnrollment(e))
 	})
 	if err != nil {
 		return fleet.EnrollmentToken{}, "", err
@@ -140,6 +139,19 @@ func (c *Control) WithdrawEnrollmentToken(ctx context.Context, who auth.Identity
 		if err := tx.DeleteEnrollment(ctx, id); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "enrollment_token.withdrawn", NounEnrollment, id, nil)
+		return c.auditChange(ctx, tx, who, "enrollment_token.withdrawn", NounEnrollment, id, detailOfEnrollment(e), nil)
 	})
+}
+
+// enrollmentDetail is what the audit tells of an invitation.
+type enrollmentDetail struct {
+	Name       string     `json:"name"`
+	Tags       []string   `json:"tags"`
+	Storage    job.HostID `json:"storage_id"`
+	Repository string     `json:"repository_url"`
+	ExpiresAt  time.Time  `json:"expires_at"`
+}
+
+func detailOfEnrollment(e fleet.EnrollmentToken) enrollmentDetail {
+	return enrollmentDetail{e.Name, e.Tags, e.Repository.Storage, e.Repository.URL, e.ExpiresAt.UTC()}
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,11 +33,11 @@ func (c *Control) UpdateGroup(ctx context.Context, who auth.Identity, g fleet.So
 	if err := require(who, auth.GroupsWrite); err != nil {
 		return g, err
 	}
-	before, err := c.store.Group(ctx, g.ID)
+	known, err := c.store.Group(ctx, g.ID)
 	if err != nil {
 		return g, err
 	}
-	g.Host, g.CreatedAt, g.UpdatedAt = before.Host, before.CreatedAt, c.now()
+	g.Host, g.CreatedAt, g.UpdatedAt = known.Host, known.CreatedAt, c.now()
 	return c.writeGroup(ctx, who, g, "source_group.changed", (*store.Tx).UpdateGroup)
 }
 
@@ -78,6 +79,13 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 			return err
 		}
 		g.Repository = repository.ID
+		var before any
+		switch known, err := tx.Group(ctx, g.ID); {
+		case err == nil:
+			before = detailOfGroup(known)
+		case !errors.Is(err, fleet.ErrNotFound):
+			return err
+		}
 		if err := write(tx, ctx, g); err != nil {
 			return err
 		}
@@ -88,8 +96,7 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 		if err := fits(ctx, tx, host, g); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, action, "source_group", string(g.ID), map[string]any{"host_id": g.Host, "name": g.Name,
-			"includes": g.Includes, "excludes": g.Excludes, "options": g.Options, "retention": g.Retention})
+		return c.auditChange(ctx, tx, who, action, "source_group", string(g.ID), before, detailOfGroup(g))
 	})
 	if err != nil {
 		return g, err
@@ -97,6 +104,21 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 	c.events.publish(Event{NounHost, string(g.Host)})
 	c.hub.poke(g.Host)
 	return g, nil
+}
+
+// groupDetail is what the audit tells of a source group.
+type groupDetail struct {
+	Host       job.HostID         `json:"host_id"`
+	Name       string             `json:"name"`
+	Repository job.RepositoryID   `json:"repository_id"`
+	Includes   []string           `json:"includes"`
+	Excludes   []string           `json:"excludes"`
+	Options    fleet.GroupOptions `json:"options"`
+	Retention  fleet.Retention    `json:"retention"`
+}
+
+func detailOfGroup(g fleet.SourceGroup) groupDetail {
+	return groupDetail{g.Host, g.Name, g.Repository, g.Includes, g.Excludes, g.Options, g.Retention}
 }
 
 // Bounds of what a host is told of its groups, in bytes: an order becomes one
@@ -153,7 +175,7 @@ func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.Gro
 		if err := tx.DeleteGroup(ctx, g); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "source_group.removed", "source_group", string(id), map[string]any{"host_id": g.Host, "name": g.Name})
+		return c.auditChange(ctx, tx, who, "source_group.removed", "source_group", string(id), detailOfGroup(g), nil)
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,12 @@ type HostChange struct {
 	Slots *int
 }
 
+// hostDetail is what the audit tells of a host.
+type hostDetail struct {
+	Name string   `json:"name"`
+	Tags []string `json:"tags"`
+}
+
 // UpdateHost changes a host's name and tags. The name that its snapshots carry
 // stays what it was at enrolment.
 func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.HostID, change HostChange) (fleet.Host, error) {
@@ -32,6 +38,7 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 		if !host.RemovedAt.IsZero() {
 			return fleet.Conflict("%s was removed and can't be changed.", host.Name)
 		}
+		before := hostDetail{host.Name, host.Tags}
 		if change.Name != nil {
 			host.Name = *change.Name
 		}
@@ -62,7 +69,7 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 		if err := tx.UpdateHost(ctx, host); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "host.changed", NounHost, string(id), map[string]any{"name": host.Name, "tags": host.Tags})
+		return c.auditChange(ctx, tx, who, "host.changed", NounHost, string(id), before, hostDetail{host.Name, host.Tags})
 	})
 	if err != nil {
 		return host, err
@@ -120,7 +127,7 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 		if err := tx.CloseAlertsOf(ctx, id, c.now()); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "host.removed", NounHost, string(id), map[string]any{"name": host.Name, "jobs_ended": len(ended)})
+		return c.audit(ctx, tx, who, "host.removed", NounHost, string(id), map[string]any{"before": hostDetail{host.Name, host.Tags}, "jobs_ended": len(ended)})
 	})
 	if err != nil {
 		return err
@@ -160,12 +167,23 @@ func (c *Control) unused(ctx context.Context, tx *store.Tx, storage fleet.Host) 
 	return fleet.Conflict("These hosts back up to %s: %s. Remove them first.", storage.Name, names[2:])
 }
 
+// alertDetail is what the audit tells of an alert.
+type alertDetail struct {
+	Kind     fleet.AlertKind `json:"kind"`
+	Host     job.HostID      `json:"host_id,omitempty"`
+	Sentence string          `json:"sentence"`
+}
+
 // CloseAlert is a person's word that a condition was dealt with.
 func (c *Control) CloseAlert(ctx context.Context, who auth.Identity, id string) error {
 	if err := require(who, auth.HostsEnrol); err != nil {
 		return err
 	}
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		alert, err := tx.OpenAlertByID(ctx, id)
+		if err != nil {
+			return err
+		}
 		closed, err := tx.CloseAlertByID(ctx, id, c.now())
 		if err != nil {
 			return err
@@ -173,7 +191,7 @@ func (c *Control) CloseAlert(ctx context.Context, who auth.Identity, id string) 
 		if !closed {
 			return fleet.NotFound("open alert", id)
 		}
-		return c.audit(ctx, tx, who, "alert.closed", NounAlert, id, nil)
+		return c.auditChange(ctx, tx, who, "alert.closed", NounAlert, id, alertDetail{alert.Kind, alert.Host, alert.Sentence}, nil)
 	})
 	if err == nil {
 		c.events.publish(Event{NounAlert, id})

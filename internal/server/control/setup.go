@@ -107,8 +107,14 @@ func (c *Control) Setup(ctx context.Context, first FirstUser, peer Peer) (crypto
 		if err := c.forgiveAttempt(ctx, attempt)(tx); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, user.Identity(peer.Address), "user.created", "user", user.ID, nil)
+		return c.auditChange(ctx, tx, user.Identity(peer.Address), "user.created", "user", user.ID, nil, userDetail{user.Name, user.Role})
 	})
+}
+
+// userDetail is what the audit tells of a user.
+type userDetail struct {
+	Name string    `json:"name"`
+	Role auth.Role `json:"role"`
 }
 
 // refuseSetup says that the token is wrong, and audits that if it is notable.

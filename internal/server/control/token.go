@@ -54,7 +54,7 @@ func (c *Control) CreateAPIToken(ctx context.Context, who auth.Identity, wanted 
 		if err := tx.AddAPIToken(ctx, token, crypto.HashSecret(secret)); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "api_token.created", "api_token", token.ID, tokenDetail{token.Name, token.Role})
+		return c.auditChange(ctx, tx, who, "api_token.created", "api_token", token.ID, nil, detailOfToken(token))
 	})
 	if err != nil {
 		return crypto.Text{}, auth.APIToken{}, err
@@ -66,6 +66,17 @@ func (c *Control) CreateAPIToken(ctx context.Context, who auth.Identity, wanted 
 type tokenDetail struct {
 	Name string    `json:"name"`
 	Role auth.Role `json:"role"`
+	// ExpiresAt is nil for never.
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+func detailOfToken(token auth.APIToken) tokenDetail {
+	detail := tokenDetail{Name: token.Name, Role: token.Role}
+	if !token.ExpiresAt.IsZero() {
+		at := token.ExpiresAt.UTC()
+		detail.ExpiresAt = &at
+	}
+	return detail
 }
 
 // RevokeAPIToken takes an API token away for ever.
@@ -81,7 +92,7 @@ func (c *Control) RevokeAPIToken(ctx context.Context, who auth.Identity, id stri
 		if err := tx.RemoveAPIToken(ctx, id); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "api_token.revoked", "api_token", id, tokenDetail{token.Name, token.Role})
+		return c.auditChange(ctx, tx, who, "api_token.revoked", "api_token", id, detailOfToken(token), nil)
 	})
 }
 
