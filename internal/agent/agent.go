@@ -30,8 +30,15 @@ type Options struct {
 	Version string
 	// Log is required.
 	Log *slog.Logger
-	// Now is the wall clock; nil is time.Now.
+	// Now is the wall clock; nil is time.Now. Waits are measured by the system's
+	// own clock, which nobody sets.
 	Now func() time.Time
+	// System is where restic runs; nil is this machine.
+	System restic.System
+	// Files is the disk under the journal; nil is the real one.
+	Files journal.Files
+	// Dial makes the connections to the server; nil is the network's.
+	Dial Dial
 }
 
 func (o *Options) complete() error {
@@ -46,6 +53,9 @@ func (o *Options) complete() error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.System == nil {
+		o.System = restic.Machine
 	}
 	return nil
 }
@@ -138,7 +148,7 @@ func New(options Options) (*Agent, error) {
 		return nil, errors.Join(err, state.unlock())
 	}
 	err = patiently(func() (err error) {
-		a.journal, err = journal.Open(filepath.Join(options.Dir, "journal"), journal.Options{Now: options.Now})
+		a.journal, err = journal.Open(filepath.Join(options.Dir, "journal"), journal.Options{Now: options.Now, Files: options.Files})
 		return err
 	}, journal.ErrInUse)
 	if err != nil {

@@ -77,7 +77,7 @@ func Enrol(ctx context.Context, o Options, e EnrolOptions) (Identity, error) {
 		}
 	}
 	facts := newFacts(ctx, o, policy)
-	response, err := enrolUntil(ctx, server, token, key, facts, e)
+	response, err := enrolUntil(ctx, o.Dial, server, token, key, facts, e)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -101,14 +101,14 @@ func (s *state) makeRoom(o Options, replace bool) error {
 	return s.setAside(o.Now())
 }
 
-func enrolUntil(ctx context.Context, server string, token api.Token, key ed25519.PrivateKey, facts api.Facts, e EnrolOptions) (*api.EnrolResponse, error) {
+func enrolUntil(ctx context.Context, dial Dial, server string, token api.Token, key ed25519.PrivateKey, facts api.Facts, e EnrolOptions) (*api.EnrolResponse, error) {
 	timeout := e.Timeout
 	if timeout <= 0 {
 		timeout = time.Hour
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client := newHTTPClient()
+	client := newHTTPClient(dial)
 	for attempt := 0; ; attempt++ {
 		response, err := enrolOnce(ctx, client, server, token, key, facts)
 		var again *retryError

@@ -25,7 +25,7 @@ func (h *binaryHolder) get() (restic.Binary, error) {
 
 // findRestic looks for restic again: it may have been installed or updated.
 func (a *Agent) findRestic(ctx context.Context) {
-	binary, err := restic.Find(ctx, a.policy.Restic)
+	binary, err := restic.Find(ctx, a.options.System, a.policy.Restic)
 	if ctx.Err() != nil {
 		return
 	}
@@ -41,7 +41,8 @@ func (a *Agent) findRestic(ctx context.Context) {
 // runner gives what starts restic, or why nothing can.
 func (a *Agent) runner() (restic.Runner, error) {
 	binary, err := a.binary.get()
-	return restic.Runner{Binary: binary, CacheDir: a.cacheDir(), TempDir: a.tempDir(), Grace: a.patience.stopGrace}, err
+	return restic.Runner{Binary: binary, CacheDir: a.cacheDir(), TempDir: a.tempDir(), Grace: a.patience.stopGrace,
+		System: a.options.System, Now: a.options.Now}, err
 }
 
 // facts describe this machine as it is now.
@@ -51,7 +52,7 @@ func (a *Agent) facts() api.Facts {
 }
 
 func newFacts(ctx context.Context, o Options, policy Policy) api.Facts {
-	binary, err := restic.Find(ctx, policy.Restic)
+	binary, err := restic.Find(ctx, o.System, policy.Restic)
 	if err != nil {
 		o.Log.Warn("there is no restic to work with yet", "error", err)
 	}

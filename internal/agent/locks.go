@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -152,7 +151,7 @@ func (a *Agent) removeOwnLocks(ctx context.Context, runner restic.Runner, call r
 	var removed []job.Lock
 	for _, lock := range locks {
 		inTime := !lock.Time.Before(left.From.Add(-lockTolerance)) && !lock.Time.After(left.Until.Add(lockTolerance))
-		if lock.Host != hostname || !inTime || left.PID != 0 && lock.PID != left.PID || isRestic(lock.PID) {
+		if lock.Host != hostname || !inTime || left.PID != 0 && lock.PID != left.PID || a.options.System.Alive(lock.PID) {
 			continue
 		}
 		if err := restic.RemoveLock(ctx, call.Repository, lock.ID); err != nil {
@@ -196,9 +195,4 @@ func withoutOwn(locks []job.Lock, own restic.Process) []job.Lock {
 		return locks
 	}
 	return slices.DeleteFunc(locks, func(l job.Lock) bool { return l.Host == hostname && l.PID == own.PID })
-}
-
-// mayBeRestic judges a program's name; our own programs begin like restic's.
-func mayBeRestic(name string) bool {
-	return strings.Contains(name, "restic") && !strings.HasPrefix(name, "restic-manager")
 }

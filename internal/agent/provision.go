@@ -180,7 +180,7 @@ func (a *Agent) proveReload(ctx context.Context, user, secret string) error {
 	a.tellRestServer()
 	ctx, cancel := context.WithTimeout(ctx, a.patience.reload)
 	defer cancel()
-	client := newHTTPClient()
+	client := newHTTPClient(nil)
 	for {
 		err := probeUser(ctx, client, a.policy.Storage.URL, user, secret)
 		if err == nil {

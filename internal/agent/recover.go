@@ -52,7 +52,7 @@ type recovery struct {
 func (a *Agent) recover(t *task) (begin bool) {
 	r := newRecovery(a, t)
 	for attempt := 0; ; {
-		left, err := restic.FindLeft(string(t.id))
+		left, err := a.options.System.FindLeft(string(t.id))
 		if err != nil && !errors.Is(err, restic.ErrProcessesUnknown) {
 			// A restic of this job may be at work, so nothing is decided yet.
 			a.log.Warn("the processes of a job can't be listed; trying again", "job", t.id, "error", err)
@@ -109,20 +109,20 @@ func (r *recovery) endProcesses(left []restic.Process) bool {
 	for _, process := range left {
 		r.own.PID = process.PID
 		r.task.log.add(job.LogWarn, fmt.Sprintf("The agent was restarted; process %d of this job was still at work and is asked to end.", process.PID))
-		if err := process.Stop(); err != nil {
+		if err := r.agent.options.System.Stop(process); err != nil {
 			r.agent.log.Warn("a process that is left can't be asked to end", "job", r.task.id, "error", err)
 		}
 	}
 	gone := r.awaitEnd(r.agent.patience.stopGrace)
 	if !gone && r.task.ctx.Err() == nil {
 		for _, process := range left {
-			if err := process.Kill(); err != nil {
+			if err := r.agent.options.System.Kill(process); err != nil {
 				r.agent.log.Warn("a process that is left can't be killed", "job", r.task.id, "error", err)
 			}
 		}
 		gone = r.awaitEnd(r.agent.patience.stopGrace)
 	}
-	r.own.Until = time.Now()
+	r.own.Until = r.agent.options.Now()
 	return gone || r.task.ctx.Err() == nil
 }
 
@@ -133,7 +133,7 @@ const leftPoll = 100 * time.Millisecond
 func (r *recovery) awaitEnd(wait time.Duration) bool {
 	deadline := time.Now().Add(wait)
 	for time.Now().Before(deadline) {
-		if left, err := restic.FindLeft(string(r.task.id)); err == nil && len(left) == 0 {
+		if left, err := r.agent.options.System.FindLeft(string(r.task.id)); err == nil && len(left) == 0 {
 			return true
 		}
 		if !sleep(r.task.ctx, leftPoll) {

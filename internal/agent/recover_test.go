@@ -23,7 +23,7 @@ func TestKilledAgentWithResticLeft(t *testing.T) {
 	second := r.peer.ask(job.Backup, r.backupSpec(r.dir+".policy.yaml"), &r.access)
 	r.peer.awaitRecord(second, api.RecordAccepted)
 	process.Kill()
-	if left, err := restic.FindLeft(string(id)); err != nil || len(left) != 1 {
+	if left, err := restic.Machine.FindLeft(string(id)); err != nil || len(left) != 1 {
 		t.Fatalf("left = %v, %v", left, err)
 	}
 	r.start()
@@ -56,7 +56,7 @@ func TestKilledAgentWhoseResticFinished(t *testing.T) {
 			// held still, not killed, until restic has finished.
 			freeze(t, process.Pid)
 			testkit.WaitFor(t, 30*time.Second, "restic to finish alone", func() bool {
-				left, err := restic.FindLeft(string(id))
+				left, err := restic.Machine.FindLeft(string(id))
 				return err == nil && len(left) == 0
 			})
 			process.Kill()
@@ -87,11 +87,11 @@ func TestAllKilledWhileTheRepositoryIsAway(t *testing.T) {
 	process := r.spawn()
 	id := r.slowBackup(60)
 	process.Kill()
-	left, err := restic.FindLeft(string(id))
+	left, err := restic.Machine.FindLeft(string(id))
 	if err != nil || len(left) != 1 {
 		t.Fatalf("left = %v, %v", left, err)
 	}
-	if err := left[0].Kill(); err != nil {
+	if err := restic.Machine.Kill(left[0]); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.lockFiles()) == 0 {
@@ -125,7 +125,7 @@ func TestCancelOutlivesTheAgent(t *testing.T) {
 	process := r.spawn()
 	id := r.slowBackup(60)
 	// restic can't act on the signal, so the agent dies between wish and end.
-	left, err := restic.FindLeft(string(id))
+	left, err := restic.Machine.FindLeft(string(id))
 	if err != nil || len(left) != 1 {
 		t.Fatalf("left = %v, %v", left, err)
 	}

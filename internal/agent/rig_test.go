@@ -162,7 +162,7 @@ func (r *rig) plan(access api.Access) *api.Plan {
 
 func (r *rig) runner() restic.Runner {
 	r.t.Helper()
-	binary, err := restic.Find(context.Background(), testkit.Restic(r.t))
+	binary, err := restic.Find(context.Background(), restic.Machine, testkit.Restic(r.t))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func (r *rig) snapshots() []restic.Snapshot {
 func (r *rig) assertClean(id job.ID) {
 	r.t.Helper()
 	testkit.WaitFor(r.t, 10*time.Second, "no lock to be left", func() bool { return len(r.lockFiles()) == 0 })
-	if left, err := restic.FindLeft(string(id)); err != nil || len(left) > 0 {
+	if left, err := restic.Machine.FindLeft(string(id)); err != nil || len(left) > 0 {
 		r.t.Errorf("processes left: %v, %v", left, err)
 	}
 }

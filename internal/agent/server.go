@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,11 +15,17 @@ import (
 // requestTimeout bounds one HTTP request to the server.
 const requestTimeout = 30 * time.Second
 
+// Dial makes a connection, as net.Dialer does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // newHTTPClient returns a client that keeps no idle connection: an agent talks
 // HTTP once and then over its session.
-func newHTTPClient() *http.Client {
+func newHTTPClient(dial Dial) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // net/http documents its type, and nothing here replaces it
 	transport.DisableKeepAlives = true
+	if dial != nil {
+		transport.DialContext, transport.Proxy = dial, nil
+	}
 	return &http.Client{Transport: transport}
 }
 

@@ -31,7 +31,7 @@ type session struct {
 func (a *Agent) runSession(ctx context.Context, waits *delays) error {
 	dialCtx, cancel := context.WithTimeout(ctx, a.patience.handshake)
 	defer cancel()
-	conn, _, err := websocket.Dial(dialCtx, a.identity.Server+api.SessionPath, &websocket.DialOptions{HTTPClient: newHTTPClient()}) //nolint:bodyclose // the package closes it, as its documentation says
+	conn, _, err := websocket.Dial(dialCtx, a.identity.Server+api.SessionPath, &websocket.DialOptions{HTTPClient: newHTTPClient(a.options.Dial)}) //nolint:bodyclose // the package closes it, as its documentation says
 	if err != nil {
 		return fmt.Errorf("reach the server: %w", err)
 	}

@@ -49,7 +49,7 @@ func (r *rig) provision(user, password string) api.Ended {
 }
 
 func (r *rig) knows(user, password string) bool {
-	return probeUser(context.Background(), newHTTPClient(), r.server.URL, user, password) == nil
+	return probeUser(context.Background(), newHTTPClient(nil), r.server.URL, user, password) == nil
 }
 
 func TestStorageAgentMakesUserAndRepository(t *testing.T) {

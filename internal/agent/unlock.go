@@ -35,7 +35,7 @@ func (a *Agent) unlock(t *task, spec *job.UnlockSpec) outcome {
 		return a.lockUnread(ctx, runner, call, spec, access, err)
 	}
 	lock := lockOf(spec.LockID, read.Lock)
-	if reason := whyNotRemovable(lock, hostname, isRestic); reason != "" {
+	if reason := whyNotRemovable(lock, hostname, a.options.System.Alive); reason != "" {
 		o := failed("The lock was not removed: it belongs to"+lockOwner([]job.Lock{lock}, a.options.Now())[len(" by"):]+", and "+reason+".",
 			"Wait until that process has ended, or end it there; then try again.")
 		o.ended.Summary.Locks = []job.Lock{lock}

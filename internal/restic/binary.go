@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
+	"io"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -39,19 +40,19 @@ func (e *TooOldError) Error() string {
 
 // Find returns the restic at path, or the one in PATH when path is empty. Its errors are ErrNotFound,
 // *TooOldError, or what kept the program from telling its version.
-func Find(ctx context.Context, path string) (Binary, error) {
+func Find(ctx context.Context, system System, path string) (Binary, error) {
 	name, place := path, path
 	if path == "" {
 		name, place = "restic", "PATH"
 	}
-	found, err := exec.LookPath(name)
+	found, err := system.LookPath(name)
 	if err != nil {
 		return Binary{}, fmt.Errorf("%w in %s: %w", ErrNotFound, place, err)
 	}
 	if found, err = filepath.Abs(found); err != nil {
 		return Binary{}, fmt.Errorf("find restic: %w", err)
 	}
-	version, err := Version(ctx, found)
+	version, err := askVersion(ctx, system, found)
 	if err != nil {
 		return Binary{}, err
 	}
@@ -66,15 +67,28 @@ func Find(ctx context.Context, path string) (Binary, error) {
 	return binary, nil
 }
 
-// Version asks the program at path for its version.
-func Version(ctx context.Context, path string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
-	defer cancel()
-	command := exec.CommandContext(ctx, path, "version", "--json")
-	command.Env = passed(DefaultPassEnv)
-	output, err := command.Output()
+// askVersion asks the program at path for its version.
+func askVersion(ctx context.Context, system System, path string) (string, error) {
+	child, err := system.Start(Command{Path: path, Args: []string{"version", "--json"}, Env: passed(DefaultPassEnv)})
 	if err != nil {
 		return "", fmt.Errorf("ask %s for its version: %w", path, err)
+	}
+	defer child.Close()
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	defer cancel()
+	// A kill that is refused leaves a process that is waited for all the same.
+	defer context.AfterFunc(ctx, func() { _ = child.Kill() })()
+	var output []byte
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		output, _ = io.ReadAll(io.LimitReader(child.Stdout(), MaxLine)) // what is cut short does not decode
+		_, _ = io.Copy(io.Discard, child.Stdout())
+	})
+	reading.Go(func() { _, _ = io.Copy(io.Discard, child.Stderr()) })
+	code := child.Wait()
+	drain(child, &reading)
+	if code != ExitOK {
+		return "", fmt.Errorf("ask %s for its version: %s", path, code.Sentence())
 	}
 	var message versionMessage
 	if err := json.Unmarshal(output, &message); err != nil || message.Version == "" {

@@ -203,11 +203,11 @@ func TestKillLeavesALockThatCanBeRemoved(t *testing.T) {
 		Host: "h", Includes: []string{slowSource(t)},
 	})
 	testkit.WaitFor(t, patience, "the backup's lock", func() bool { return len(lockFiles(t, path)) == 1 })
-	left, err := restic.FindLeft(job)
+	left, err := restic.Machine.FindLeft(job)
 	if err != nil || len(left) != 1 || left[0] != process {
 		t.Fatalf("FindLeft = %+v, %v, want %+v", left, err, process)
 	}
-	if err := left[0].Kill(); err != nil {
+	if err := restic.Machine.Kill(left[0]); err != nil {
 		t.Fatal(err)
 	}
 	result := <-ended
@@ -216,10 +216,10 @@ func TestKillLeavesALockThatCanBeRemoved(t *testing.T) {
 		t.Errorf("cause %v, interrupted %v, killed %v, summary %v; it was killed from outside",
 			result.Cause, result.Interrupted, result.Killed, result.Summary)
 	}
-	if again, err := restic.FindLeft(job); err != nil || len(again) != 0 {
+	if again, err := restic.Machine.FindLeft(job); err != nil || len(again) != 0 {
 		t.Errorf("FindLeft = %+v, %v, want nothing", again, err)
 	}
-	if err := left[0].Kill(); err != nil {
+	if err := restic.Machine.Kill(left[0]); err != nil {
 		t.Errorf("kill what is gone: %v", err)
 	}
 

@@ -25,11 +25,11 @@ func start(command *exec.Cmd, jobID string) (*child, error) {
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	return &child{Process: newProcess(command.Process, jobID), command: command}, nil
+	return &child{process: newProcess(command.Process, jobID), command: command}, nil
 }
 
-func (c *child) stop() error { return signalGroup(c.PID, unix.SIGINT) }
-func (c *child) kill() error { return signalGroup(c.PID, unix.SIGKILL) }
+func (c *child) stop() error { return signalGroup(c.process.PID, unix.SIGINT) }
+func (c *child) kill() error { return signalGroup(c.process.PID, unix.SIGKILL) }
 
 // signalGroup signals a process group; one that is gone is no error.
 func signalGroup(group int, signal unix.Signal) error {
@@ -39,8 +39,8 @@ func signalGroup(group int, signal unix.Signal) error {
 	return nil
 }
 
-// FindLeft returns the live processes whose environment carries the job's id.
-func FindLeft(jobID string) ([]Process, error) {
+// FindLeft implements System: the mark is in the environment.
+func (machine) FindLeft(jobID string) ([]Process, error) {
 	if jobID == "" {
 		return nil, &InvalidError{Field: "job id", Reason: "is empty"}
 	}
@@ -77,11 +77,11 @@ func carries(pid int, jobID string) bool {
 	return false
 }
 
-// Stop asks the process and its group to end, if it still carries its job's id. It does not wait.
-func (p Process) Stop() error { return p.signal(unix.SIGINT) }
+// Stop implements System.
+func (machine) Stop(p Process) error { return p.signal(unix.SIGINT) }
 
-// Kill ends the process and its group at once, if it still carries its job's id. It does not wait.
-func (p Process) Kill() error { return p.signal(unix.SIGKILL) }
+// Kill implements System.
+func (machine) Kill(p Process) error { return p.signal(unix.SIGKILL) }
 
 func (p Process) signal(signal unix.Signal) error {
 	if p.JobID == "" || p.PID <= 1 {

@@ -56,7 +56,7 @@ func start(command *exec.Cmd, jobID string) (*child, error) {
 		handle.close()
 		return nil, fmt.Errorf("put it into its job object: %w", err)
 	}
-	return &child{Process: newProcess(command.Process, jobID), command: command, handle: handle}, nil
+	return &child{process: newProcess(command.Process, jobID), command: command, handle: handle}, nil
 }
 
 func createJob(jobID string) (windows.Handle, error) {
@@ -93,11 +93,11 @@ func assign(object windows.Handle, pid int) error {
 
 // stop sends CTRL_BREAK, which needs a console that this program shares with the child: a service must
 // allocate one.
-func (c *child) stop() error { return ctrlBreak(c.PID) }
+func (c *child) stop() error { return ctrlBreak(c.process.PID) }
 
 func (c *child) kill() error {
 	if err := windows.TerminateJobObject(c.handle.object, killedCode); err != nil {
-		return fmt.Errorf("end the job object of process %d: %w", c.PID, err)
+		return fmt.Errorf("end the job object of process %d: %w", c.process.PID, err)
 	}
 	return nil
 }
@@ -128,8 +128,8 @@ func openJob(jobID string, access uint32) (windows.Handle, error) {
 	return windows.Handle(object), nil
 }
 
-// FindLeft returns the live processes in the job's job object.
-func FindLeft(jobID string) ([]Process, error) {
+// FindLeft implements System: the mark is the name of a job object.
+func (machine) FindLeft(jobID string) ([]Process, error) {
 	object, err := openJob(jobID, jobObjectQuery)
 	if err != nil || object == 0 {
 		return nil, err
@@ -169,9 +169,9 @@ func startTime(pid int) (time.Time, error) {
 	return time.Unix(0, created.Nanoseconds()), nil
 }
 
-// Stop asks the process to end, if its job object still lives. It fails when the process was started by a
-// program with another console, as after a restart of the agent. It does not wait.
-func (p Process) Stop() error {
+// Stop implements System. It fails when the process was started by a program with another console, as after a
+// restart of the agent.
+func (machine) Stop(p Process) error {
 	object, err := openJob(p.JobID, jobObjectQuery)
 	if err != nil || object == 0 {
 		return err
@@ -180,8 +180,8 @@ func (p Process) Stop() error {
 	return ctrlBreak(p.PID)
 }
 
-// Kill ends everything in the job object of the process at once. It does not wait.
-func (p Process) Kill() error {
+// Kill implements System.
+func (machine) Kill(p Process) error {
 	object, err := openJob(p.JobID, jobObjectTerminate)
 	if err != nil || object == 0 {
 		return err

@@ -2,9 +2,11 @@ package restic
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,24 +31,48 @@ type Process struct {
 	JobID string
 }
 
-// child is a process that this program started and has not yet waited for.
+// child is a process of this machine that this program started and has not yet waited for.
 type child struct {
-	Process
+	process Process
 	command *exec.Cmd
 	handle  jobHandle // what Windows needs to kill it; empty elsewhere
+	streams *streams
+	killed  atomic.Bool
 }
 
-// wait returns when the process is gone. Its error is of no use: the exit is read from its state.
-func (c *child) wait() { _ = c.command.Wait() }
+// Process implements Child.
+func (c *child) Process() Process { return c.process }
 
-// exit is the code of a process that is gone. killed says that this program has killed it: on Windows the
-// code alone does not tell.
-func (c *child) exit(killed bool) ExitCode {
+// Stdout implements Child.
+func (c *child) Stdout() io.Reader { return c.streams.stdout }
+
+// Stderr implements Child.
+func (c *child) Stderr() io.Reader { return c.streams.stderr }
+
+// Wait implements Child.
+func (c *child) Wait() ExitCode {
+	_ = c.command.Wait() // its error is of no use: the exit is read from the state
 	state := c.command.ProcessState
-	if state == nil || state.ExitCode() < 0 || killed && state.ExitCode() == killedCode {
+	// On Windows the code alone does not tell that this program has killed it.
+	if state == nil || state.ExitCode() < 0 || c.killed.Load() && state.ExitCode() == killedCode {
 		return ExitKilled
 	}
 	return ExitCode(state.ExitCode())
+}
+
+// Stop implements Child.
+func (c *child) Stop() error { return c.stop() }
+
+// Kill implements Child.
+func (c *child) Kill() error {
+	c.killed.Store(true)
+	return c.kill()
+}
+
+// Close implements Child.
+func (c *child) Close() {
+	c.streams.closeReaders()
+	c.handle.close()
 }
 
 // killedCode is what a killed process ends with where the system has no signals.
@@ -66,4 +92,9 @@ func newProcess(started *os.Process, jobID string) Process {
 		process.Started = at
 	}
 	return process
+}
+
+// mayBeRestic judges a program's name; our own programs begin like restic's.
+func mayBeRestic(name string) bool {
+	return strings.Contains(name, "restic") && !strings.HasPrefix(name, "restic-manager")
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,25 +99,25 @@ func TestFindLeftFindsAndLoses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	process, ended := backgroundBackup(ctx, t, runner, options)
 	testkit.WaitFor(t, patience, "both processes", func() bool {
-		left, err := restic.FindLeft(job)
+		left, err := restic.Machine.FindLeft(job)
 		return err == nil && len(left) == 2 && slices.Contains(left, process)
 	})
 	if since := time.Since(process.Started); since < -3*time.Second || since > patience {
 		t.Errorf("the start is %v ago", since)
 	}
-	if left, err := restic.FindLeft(job + "X"); err != nil || len(left) != 0 {
+	if left, err := restic.Machine.FindLeft(job + "X"); err != nil || len(left) != 0 {
 		t.Errorf("FindLeft of another job = %+v, %v", left, err)
 	}
 	foreign := process
 	foreign.JobID = job + "X"
-	if err := foreign.Kill(); err != nil {
+	if err := restic.Machine.Kill(foreign); err != nil {
 		t.Errorf("kill under another mark: %v", err)
 	}
 	var invalid *restic.InvalidError
-	if err := (restic.Process{PID: process.PID}).Kill(); !errors.As(err, &invalid) {
+	if err := restic.Machine.Kill(restic.Process{PID: process.PID}); !errors.As(err, &invalid) {
 		t.Errorf("kill without a mark: %v", err)
 	}
-	if _, err := restic.FindLeft(""); !errors.As(err, &invalid) {
+	if _, err := restic.Machine.FindLeft(""); !errors.As(err, &invalid) {
 		t.Errorf("FindLeft without an id: %v", err)
 	}
 	select {
@@ -130,9 +131,33 @@ func TestFindLeftFindsAndLoses(t *testing.T) {
 		t.Errorf("interrupted %v, cause %v", result.Interrupted, result.Cause)
 	}
 	testkit.WaitFor(t, patience, "the group to be gone", func() bool {
-		left, err := restic.FindLeft(job)
+		left, err := restic.Machine.FindLeft(job)
 		return err == nil && len(left) == 0
 	})
+}
+
+func TestAliveJudgesByName(t *testing.T) {
+	t.Parallel()
+	copied := func(name string) string {
+		path := filepath.Join(t.TempDir(), name)
+		program, err := os.ReadFile("/bin/sleep")
+		if err == nil {
+			err = os.WriteFile(path, program, 0o700)
+		}
+		if err != nil {
+			t.Skip(err)
+		}
+		return path
+	}
+	for name, alive := range map[string]bool{"restic": true, "restic-manager-a": false, "sleep": false} {
+		process := testkit.Start(t, exec.Command(copied(name), "600"))
+		// Between fork and exec it still has the name of this test.
+		testkit.WaitFor(t, patience, name+" to be judged by its name", func() bool { return restic.Machine.Alive(process.Pid) == alive })
+		process.Kill()
+		if restic.Machine.Alive(process.Pid) {
+			t.Errorf("%s is gone and counts as alive", name)
+		}
+	}
 }
 
 func TestStopOfALeftProcessIsPolite(t *testing.T) {
@@ -151,7 +176,7 @@ func TestStopOfALeftProcessIsPolite(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the backup makes no progress")
 	}
-	if err := process.Stop(); err != nil {
+	if err := restic.Machine.Stop(process); err != nil {
 		t.Fatal(err)
 	}
 	result := <-ended
@@ -183,7 +208,7 @@ func TestDeafProcessIsKilledWithItsGroup(t *testing.T) {
 		t.Errorf("interrupted %v, killed %v, cause %v", result.Interrupted, result.Killed, result.Cause)
 	}
 	testkit.WaitFor(t, patience, "the group to be gone", func() bool {
-		left, err := restic.FindLeft(job)
+		left, err := restic.Machine.FindLeft(job)
 		return err == nil && len(left) == 0
 	})
 }
@@ -261,15 +286,15 @@ func TestForgottenPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantExit(t, result.Result, restic.ExitOK)
-	left, err := restic.FindLeft(options.JobID)
+	left, err := restic.Machine.FindLeft(options.JobID)
 	if err != nil || len(left) != 1 {
 		t.Fatalf("FindLeft = %+v, %v, want the grandchild", left, err)
 	}
-	if err := left[0].Kill(); err != nil {
+	if err := restic.Machine.Kill(left[0]); err != nil {
 		t.Fatal(err)
 	}
 	testkit.WaitFor(t, patience, "the grandchild to be gone", func() bool {
-		left, err := restic.FindLeft(options.JobID)
+		left, err := restic.Machine.FindLeft(options.JobID)
 		return err == nil && len(left) == 0
 	})
 }
@@ -282,26 +307,26 @@ func TestFindRefuses(t *testing.T) {
 		}
 		return path
 	}
-	if _, err := restic.Find(t.Context(), filepath.Join(t.TempDir(), "restic")); !errors.Is(err, restic.ErrNotFound) {
+	if _, err := restic.Find(t.Context(), restic.Machine, filepath.Join(t.TempDir(), "restic")); !errors.Is(err, restic.ErrNotFound) {
 		t.Errorf("absent: %v", err)
 	}
 	var old *restic.TooOldError
-	_, err := restic.Find(t.Context(), script(`echo '{"message_type":"version","version":"0.18.0"}'`))
+	_, err := restic.Find(t.Context(), restic.Machine, script(`echo '{"message_type":"version","version":"0.18.0"}'`))
 	if !errors.As(err, &old) || old.Binary.Version != "0.18.0" || !strings.Contains(err.Error(), restic.MinimumVersion) {
 		t.Errorf("old: %v", err)
 	}
 	for _, body := range []string{"echo hello", "exit 1", "echo '{}'", `echo '{"version":"odd"}'`} {
-		if _, err := restic.Find(t.Context(), script(body)); err == nil || errors.Is(err, restic.ErrNotFound) {
+		if _, err := restic.Find(t.Context(), restic.Machine, script(body)); err == nil || errors.Is(err, restic.ErrNotFound) {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := restic.Find(context.Background(), ""); !errors.Is(err, restic.ErrNotFound) || !strings.Contains(err.Error(), "PATH") {
+	if _, err := restic.Find(context.Background(), restic.Machine, ""); !errors.Is(err, restic.ErrNotFound) || !strings.Contains(err.Error(), "PATH") {
 		t.Errorf("not in PATH: %v", err)
 	}
 	path := script(`echo '{"message_type":"version","version":"0.19.1"}'`)
 	t.Setenv("PATH", filepath.Dir(path))
-	if binary, err := restic.Find(context.Background(), ""); err != nil || binary.Path != path || binary.Version != "0.19.1" {
+	if binary, err := restic.Find(context.Background(), restic.Machine, ""); err != nil || binary.Path != path || binary.Version != "0.19.1" {
 		t.Errorf("in PATH: %+v, %v", binary, err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 )
@@ -27,52 +26,56 @@ func (r Runner) run(ctx context.Context, call Call, command string, args []strin
 	if ctx.Err() != nil {
 		return Result{}, fmt.Errorf("restic %s: not started: %w", command, context.Cause(ctx))
 	}
-	process := exec.Command(r.Binary.Path, append(append([]string{command}, call.arguments()...), args...)...)
-	process.Env = r.environment(call)
-	streams, err := openStreams(process)
-	if err != nil {
-		return Result{}, fmt.Errorf("restic %s: %w", command, err)
-	}
-	defer streams.closeAll()
+	arguments := append(append([]string{command}, call.arguments()...), args...)
 	record := newRecord(call)
-	child, err := start(process, call.JobID)
+	child, err := r.system().Start(Command{Path: r.Binary.Path, Args: arguments, Env: r.environment(call), JobID: call.JobID})
 	if err != nil {
 		return Result{}, fmt.Errorf("start restic %s: %w", command, err)
 	}
-	streams.closeWriters()
+	defer child.Close()
 	if call.Hooks.Started != nil {
-		call.Hooks.Started(child.Process, process.Args)
+		call.Hooks.Started(child.Process(), append([]string{r.Binary.Path}, arguments...))
 	}
 
 	var stdoutErr, stderrErr error
 	var readers sync.WaitGroup
 	readers.Go(func() {
-		stream := heard{Reader: streams.stdout, record: record, stdout: true}
+		stream := heard{Reader: child.Stdout(), record: record, stdout: true}
 		stdoutErr = stdout(stream, record)
 		// What is left must be taken, or restic would block on a full pipe.
 		_, _ = io.Copy(io.Discard, stream)
 	})
 	readers.Go(func() {
-		stderrErr = readLines(heard{Reader: streams.stderr, record: record}, record.stderr)
+		stderrErr = readLines(heard{Reader: child.Stderr(), record: record}, record.stderr)
 	})
-	end := supervise(ctx, child, r.grace(), call.Hooks, record)
-	drained := make(chan struct{})
-	go func() { readers.Wait(); close(drained) }()
-	select {
-	case <-drained:
-	case <-time.After(drainTime):
-		streams.closeReaders()
-		<-drained
+	end := r.supervise(ctx, child, call.Hooks, record)
+	if drain(child, &readers) {
 		stdoutErr, stderrErr = unlessClosed(stdoutErr), unlessClosed(stderrErr)
 	}
 
 	result := record.finish()
-	result.Exit, result.Process, result.Ended = end.exit, child.Process, end.at
+	result.Exit, result.Process, result.Ended = end.exit, child.Process(), end.at
 	result.Cause, result.Interrupted, result.Killed = end.cause, end.interrupted, end.killed
 	if err := errors.Join(stdoutErr, stderrErr, end.err); err != nil {
 		return result, fmt.Errorf("restic %s: %w", command, err)
 	}
 	return result, nil
+}
+
+// drain waits for the readers of a child that is gone, and tells whether they had to be cut off.
+func drain(child Child, readers *sync.WaitGroup) (cut bool) {
+	drained := make(chan struct{})
+	go func() { readers.Wait(); close(drained) }()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-drained:
+		return false
+	case <-timer.C:
+		child.Close()
+		<-drained
+		return true
+	}
 }
 
 // unlessClosed drops the error of a read that was ended here.
@@ -122,27 +125,9 @@ func (r Runner) grace() time.Duration {
 	return StopGrace
 }
 
-// streams are the two pipes of a child; it gets no stdin.
-type streams struct {
-	stdout, stderr             *os.File
-	stdoutWriter, stderrWriter *os.File
-}
-
-func openStreams(process *exec.Cmd) (*streams, error) {
-	var s streams
-	var err error
-	if s.stdout, s.stdoutWriter, err = os.Pipe(); err != nil {
-		return nil, fmt.Errorf("open a pipe: %w", err)
+func (r Runner) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
 	}
-	if s.stderr, s.stderrWriter, err = os.Pipe(); err != nil {
-		s.closeAll()
-		return nil, fmt.Errorf("open a pipe: %w", err)
-	}
-	process.Stdout, process.Stderr = s.stdoutWriter, s.stderrWriter
-	return &s, nil
+	return time.Now()
 }
-
-// Closing twice, or a nil file, is harmless.
-func (s *streams) closeWriters() { _, _ = s.stdoutWriter.Close(), s.stderrWriter.Close() }
-func (s *streams) closeReaders() { _, _ = s.stdout.Close(), s.stderr.Close() }
-func (s *streams) closeAll()     { s.closeWriters(); s.closeReaders() }

@@ -37,6 +37,10 @@ type Runner struct {
 	PassEnv []string
 	// Grace is the time between asking restic to stop and killing it; 0 means StopGrace.
 	Grace time.Duration
+	// System is where processes run; nil means this machine.
+	System System
+	// Now is the wall clock of that system; nil means time.Now.
+	Now func() time.Time
 }
 
 // Call is what every operation takes.

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 func newRunner(t *testing.T) restic.Runner {
 	t.Helper()
-	binary, err := restic.Find(t.Context(), testkit.Restic(t))
+	binary, err := restic.Find(t.Context(), restic.Machine, testkit.Restic(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,12 +243,12 @@ func newJobID(t *testing.T) string {
 	t.Helper()
 	jobID := "TEST" + rand.Text()
 	t.Cleanup(func() {
-		left, err := restic.FindLeft(jobID)
+		left, err := restic.Machine.FindLeft(jobID)
 		if err != nil {
 			t.Error(err)
 		}
 		for _, process := range left {
-			if err := process.Kill(); err != nil {
+			if err := restic.Machine.Kill(process); err != nil {
 				t.Error(err)
 			}
 		}

@@ -18,10 +18,9 @@ type ending struct {
 // supervise waits for the child and ends it when the context does or the first contact does not come:
 // it asks, waits for the grace time, then kills the group. It returns only when the child is gone; one
 // that the system can't kill at the moment (a dead disk) keeps it waiting, since it is still alive.
-func supervise(ctx context.Context, child *child, grace time.Duration, hooks Hooks, record *record) ending {
-	defer child.handle.close()
-	exited := make(chan struct{})
-	go func() { child.wait(); close(exited) }()
+func (r Runner) supervise(ctx context.Context, child Child, hooks Hooks, record *record) ending {
+	exited := make(chan ExitCode, 1)
+	go func() { exited <- child.Wait() }()
 
 	quiet := newQuietWatch(ctx, hooks, record)
 	defer quiet.stop()
@@ -32,25 +31,25 @@ func supervise(ctx context.Context, child *child, grace time.Duration, hooks Hoo
 	var impatient <-chan time.Time
 	kill := func() {
 		end.killed = true
-		end.err = child.kill()
+		end.err = child.Kill()
 	}
 	stop := func(cause error) {
 		end.cause, end.interrupted = cause, true
 		done, late = nil, nil
-		if child.stop() != nil {
+		if child.Stop() != nil {
 			// It can't be asked (on Windows: no console), so there is nothing to wait for.
 			kill()
 			return
 		}
-		impatient = after(grace)
+		impatient = after(r.grace())
 	}
 	for {
 		select {
-		case <-exited:
-			end.exit, end.at = child.exit(end.killed), time.Now()
+		case code := <-exited:
+			end.exit, end.at = code, r.now()
 			// What restic started must not outlive it. A refusal says nothing about this run (macOS
 			// refuses to signal a group of zombies); FindLeft shows what is really left.
-			_ = child.kill()
+			_ = child.Kill()
 			return end
 		case <-contact:
 			contact, late = nil, nil

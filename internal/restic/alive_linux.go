@@ -1,4 +1,4 @@
-package agent
+package restic
 
 import (
 	"bytes"
@@ -9,10 +9,8 @@ import (
 	"syscall"
 )
 
-// isRestic tells whether a process of this machine is alive and may be restic.
-// One that can't be looked at counts as alive, one that only waits to be reaped
-// does not.
-func isRestic(pid int) bool {
+// Alive implements System.
+func (machine) Alive(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 		return false

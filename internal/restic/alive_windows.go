@@ -1,4 +1,4 @@
-package agent
+package restic
 
 import (
 	"errors"
@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// isRestic tells whether a process of this machine is alive and may be restic.
-// One that can't be looked at counts as alive.
-func isRestic(pid int) bool {
+// Alive implements System.
+func (machine) Alive(pid int) bool {
 	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
 	if errors.Is(err, windows.ERROR_INVALID_PARAMETER) {
 		return false // Windows' answer for a number that no process has
