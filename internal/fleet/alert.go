@@ -18,6 +18,7 @@ const (
 	AlertLockLeft   AlertKind = "lock_left"
 	AlertRepository AlertKind = "repository_gone"
 	AlertSetAside   AlertKind = "agent_state_set_aside"
+	AlertAudit      AlertKind = "audit_differs"
 )
 
 // Alert is one open or closed condition. There is at most one open row for each
@@ -32,17 +33,4 @@ type Alert struct {
 	LastAt   time.Time // when it was last seen to hold
 	Count    int
 	ClosedAt time.Time
-}
-
-// AuditEntry is one line of the append-only audit table.
-type AuditEntry struct {
-	ID      string // grows with time
-	At      time.Time
-	Actor   string // a user's name, "token NAME", "agent HOST" or "server"
-	Action  string // noun.verb, such as "job.created"
-	Noun    string
-	Subject string // the id of that noun
-	// Detail is JSON; it never holds a secret.
-	Detail  string
-	Address string // of the peer, "" for the server's own
 }

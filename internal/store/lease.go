@@ -18,6 +18,14 @@ func (t *Tx) Lease(ctx context.Context, name, holder string, now, until time.Tim
 	return n == 1, nil
 }
 
+// DropLease gives up a lease that holder has.
+func (t *Tx) DropLease(ctx context.Context, name, holder string) error {
+	if err := t.exec(ctx, "DELETE FROM leases WHERE name = $1 AND holder = $2", name, holder); err != nil {
+		return fmt.Errorf("drop lease %s: %w", name, err)
+	}
+	return nil
+}
+
 // NodeLease shows until when the node called holder lives.
 func (t *Tx) NodeLease(ctx context.Context, node string, now, until time.Time) (bool, error) {
 	return t.Lease(ctx, nodeLease+node, node, now, until)
@@ -25,10 +33,7 @@ func (t *Tx) NodeLease(ctx context.Context, node string, now, until time.Time) (
 
 // DropNode ends a node's lease at once.
 func (t *Tx) DropNode(ctx context.Context, node string) error {
-	if err := t.exec(ctx, "DELETE FROM leases WHERE name = $1", nodeLease+node); err != nil {
-		return fmt.Errorf("drop lease of node: %w", err)
-	}
-	return nil
+	return t.DropLease(ctx, nodeLease+node, node)
 }
 
 // DropNodes ends the leases of all nodes. Only a server that proved to be the

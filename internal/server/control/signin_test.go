@@ -398,7 +398,7 @@ func TestAPITokens(t *testing.T) {
 			t.Errorf("revoked = %v", err)
 		}
 		_, text := a.audited()
-		if !strings.Contains(text, `server api_token.revoked api_token `+token.ID+` {"name":"forever","role":"admin"}`) || strings.Contains(text, secret) {
+		if !strings.Contains(text, `server api_token.revoked api_token `+token.ID+` {"before":{"expires_at":null,"name":"forever","role":"admin"}}`) || strings.Contains(text, secret) {
 			t.Errorf("audit:\n%s", text)
 		}
 		if tokens, _, err := a.store.APITokens(t.Context(), fleet.Page{}); err != nil || len(tokens) != 1 || tokens[0].Name != "nightly" {

@@ -201,6 +201,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_active ON jobs (host_id, id) WHERE state IN ('queued', 'sent', 'running');
 CREATE INDEX jobs_host ON jobs (host_id, id);
 CREATE INDEX jobs_group ON jobs (group_id, id);
+CREATE INDEX jobs_accepted ON jobs (group_id, accepted_at) WHERE kind = 'backup' AND accepted_at > 0;
 CREATE INDEX jobs_state ON jobs (state, id);
 CREATE INDEX jobs_kind ON jobs (kind, id);
 CREATE INDEX jobs_repository ON jobs (repository_id, id);
@@ -292,6 +293,20 @@ CREATE TABLE audit (
     noun    TEXT NOT NULL,
     subject TEXT NOT NULL,
     detail  TEXT NOT NULL,
-    address TEXT NOT NULL
+    address TEXT NOT NULL,
+    seal    BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX audit_subject ON audit (noun, subject, id);
+CREATE INDEX audit_seal ON audit (seal, id);
+
+CREATE TABLE audit_seals (
+    number    BIGINT PRIMARY KEY,
+    entries   BIGINT NOT NULL,
+    first_id  TEXT NOT NULL,
+    last_id   TEXT NOT NULL,
+    digest    TEXT NOT NULL,
+    previous  TEXT NOT NULL,
+    hash      TEXT NOT NULL,
+    sealed_at BIGINT NOT NULL,
+    signature TEXT NOT NULL
+);
