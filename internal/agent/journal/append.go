@@ -16,7 +16,7 @@ type entry struct {
 }
 
 // Append numbers records in the order given and writes them. With one that
-// accepts, cancels or ends a job it returns only when all of them are durable;
+// makes a job due, accepts, cancels or ends it, it returns only when all of them are durable;
 // else they are the system's, which survives a kill of this process, until the
 // next sync. On an error none of them counts, though after ErrBroken one may
 // be found written after all.
@@ -49,7 +49,11 @@ func (j *Journal) Append(records ...api.Record) ([]api.Record, error) {
 
 // mustSync tells what a promise to the server or a person hangs on.
 func mustSync(kind api.RecordKind) bool {
-	return kind == api.RecordAccepted || kind == api.RecordEnded || kind == api.RecordCancel
+	switch kind { //nolint:exhaustive // nothing hangs on the others
+	case api.RecordDue, api.RecordAccepted, api.RecordEnded, api.RecordCancel:
+		return true
+	}
+	return false
 }
 
 func newEntry(record api.Record) (entry, error) {

@@ -15,7 +15,7 @@ import (
 
 func size(t testing.TB, disk *memDisk) int64 {
 	t.Helper()
-	node, ok := disk.names["d/journal"]
+	node, ok := disk.Names["d/journal"]
 	if !ok {
 		t.Fatal("no journal")
 	}
@@ -38,7 +38,7 @@ func TestTheReserveIsTrulyWritten(t *testing.T) {
 	j := mustOpen(t, "d", small(disk, nil))
 	for range 100 {
 		mustAppend(t, j, logOf(t, "a", 1, 700))
-		if free := int64(len(disk.names["d/journal"].durable)) - j.tail; free < j.reserve {
+		if free := int64(len(disk.Names["d/journal"].Durable)) - j.tail; free < j.reserve {
 			t.Fatalf("%d bytes are left of a reserve of %d", free, j.reserve)
 		}
 	}
@@ -216,7 +216,7 @@ func TestStateMayExceedTheBound(t *testing.T) {
 func TestAFullDiskTakesStateAndCountsText(t *testing.T) {
 	disk := newMemDisk()
 	j := mustOpen(t, "d", small(disk, nil))
-	disk.capacity = disk.used()
+	disk.Capacity = disk.Used()
 	warn := record(t, api.RecordLog, "a", api.Log{Lines: []job.LogLine{{Level: job.LogError, Text: "no space left"}}})
 	mustAppend(t, j, accepted(t, "a"))
 	left := 0
@@ -239,8 +239,8 @@ func TestAFullDiskTakesStateAndCountsText(t *testing.T) {
 		mustAppend(t, j, accepted(t, job.ID(fmt.Sprint("job", i))))
 	}
 	mustAppend(t, j, ended(t, "job0"), record(t, api.RecordSnapshot, "job0", api.SnapshotMade{}), record(t, api.RecordReport, "", api.Report{Topic: api.ReportLockLeft}))
-	for _, capacity := range []int64{disk.capacity, 0} {
-		disk.capacity = capacity // first full as before, then not
+	for _, capacity := range []int64{disk.Capacity, 0} {
+		disk.Capacity = capacity // first full as before, then not
 		j = mustOpen(t, "d", small(disk.afterKill(), nil))
 		if len(j.Unfinished()) != 10 || j.CutBytes() != 0 {
 			t.Fatalf("%d unfinished, cut %d", len(j.Unfinished()), j.CutBytes())
@@ -248,7 +248,7 @@ func TestAFullDiskTakesStateAndCountsText(t *testing.T) {
 	}
 
 	// Full again, until nothing at all goes in; what is in stays.
-	disk.capacity = disk.used()
+	disk.Capacity = disk.Used()
 	accepts := 0
 	for {
 		_, err := j.Append(accepted(t, job.ID(fmt.Sprint("more", accepts))))
@@ -273,7 +273,7 @@ func TestTheFileAlwaysEndsWithZeros(t *testing.T) {
 	for short, want := range map[int64]error{frameHeader - 1: ErrFull, frameHeader: nil} {
 		disk := newMemDisk()
 		j := mustOpen(t, "d", small(disk, nil))
-		disk.capacity = disk.used()
+		disk.Capacity = disk.Used()
 		r := record(t, api.RecordReport, "", api.Report{})
 		empty := frame{kind: []byte(r.Kind), body: r.Body}.size()
 		r = record(t, api.RecordReport, "", api.Report{Detail: strings.Repeat("x", int(j.size-j.tail-short-empty)-len(`,"detail":""`))})
@@ -294,13 +294,13 @@ func TestOmittedTextIsReported(t *testing.T) {
 		t.Run(fmt.Sprint("room again ", roomAgain), func(t *testing.T) {
 			disk := newMemDisk()
 			j := mustOpen(t, "d", small(disk, nil))
-			disk.capacity = disk.used()
+			disk.Capacity = disk.Used()
 			mustAppend(t, j, accepted(t, "a"))
 			for range 40 {
 				mustAppend(t, j, logOf(t, "a", 2, 100))
 			}
 			if roomAgain {
-				disk.capacity = 0
+				disk.Capacity = 0
 				if mustAppend(t, j, logOf(t, "a", 2, 100))[0].Seq == 0 {
 					t.Fatal("no room on an empty disk")
 				}

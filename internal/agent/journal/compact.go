@@ -52,13 +52,13 @@ func (j *Journal) judge(forRoom bool) {
 	}
 }
 
-// free tells whether a record is needed no more: the server has it, its job has
-// ended, and it is log text or old.
+// free tells whether a record is needed no more: the server has it, its job is
+// not open, and it is log text or old.
 func (j *Journal) free(f frame) bool {
 	if f.seq > j.acknowledged {
 		return false
 	}
-	if _, unfinished := j.jobs.unfinished[job.ID(f.job)]; unfinished {
+	if j.jobs.isOpen(job.ID(f.job)) {
 		return false
 	}
 	return f.log() || time.UnixMilli(f.at).Before(j.now().Add(-j.keep))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/testkit/crashdisk"
 )
 
 // witness remembers what a journal has promised, over all its starts.
@@ -202,7 +203,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 	if j.header.floor == 0 {
 		t.Fatal("the work never made the journal compact itself")
 	}
-	steps, every := whole.steps, 1
+	steps, every := whole.Steps, 1
 	if testing.Short() {
 		every = 7
 	}
@@ -210,11 +211,11 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 	for first := 1; first <= steps; first += every {
 		random := rand.New(rand.NewPCG(uint64(first), 1))
 		w, disk := newWitness(), newMemDisk()
-		disk.cutAt = first
+		disk.CutAt = first
 		for range 2 {
 			j, err := Open("d", options(disk))
 			if err == nil {
-				if disk.cutAt == first && w.jobs == 0 {
+				if disk.CutAt == first && w.jobs == 0 {
 					w.id = j.ID()
 				} else {
 					w.check(t, j)
@@ -227,12 +228,12 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 			if err == nil {
 				break // this start made less steps than the cut waits for
 			}
-			if !errors.Is(err, errPowerCut) {
+			if !errors.Is(err, crashdisk.ErrPowerCut) {
 				t.Fatalf("cut before step %d: %v", first, err)
 			}
 			cuts++
 			disk = disk.afterPowerCut(random)
-			disk.cutAt = 1 + random.IntN(steps)
+			disk.CutAt = 1 + random.IntN(steps)
 		}
 		disk = disk.afterPowerCut(random)
 		j, err := Open("d", options(disk))
@@ -268,7 +269,7 @@ func TestAKillLosesNothing(t *testing.T) {
 	if got := readAll(t, j, 0); len(got) != 4 || j.CutBytes() != 0 {
 		t.Fatalf("%d records, cut %d", len(got), j.CutBytes())
 	}
-	if len(disk.names["d/journal"].pending) > 0 {
+	if disk.Names["d/journal"].Unsynced() {
 		t.Error("what the killed process had not synced was read without a sync")
 	}
 }

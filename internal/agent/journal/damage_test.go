@@ -16,6 +16,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/testkit/crashdisk"
 )
 
 // sample makes a journal of ten records, some of them sent, and returns its
@@ -43,14 +44,14 @@ func sample(t testing.TB) (content []byte, records []api.Record, ends []int64) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Clone(disk.names["d/journal"].content), records, ends
+	return bytes.Clone(disk.Names["d/journal"].Content), records, ends
 }
 
 // diskWith has content as its journal.
 func diskWith(content []byte) *memDisk {
 	disk := newMemDisk()
-	node := &inode{content: bytes.Clone(content), durable: bytes.Clone(content)}
-	disk.names["d/journal"], disk.durableNames["d/journal"] = node, node
+	node := &crashdisk.Inode{Content: bytes.Clone(content), Durable: bytes.Clone(content)}
+	disk.Names["d/journal"], disk.DurableNames["d/journal"] = node, node
 	return disk
 }
 
@@ -111,7 +112,7 @@ func TestDamage(t *testing.T) {
 				t.Errorf("set aside %v", disk.asides())
 			}
 			for _, name := range disk.asides() {
-				kept := disk.names[name].content
+				kept := disk.Names[name].Content
 				if strings.Contains(name, ":") || !bytes.Contains(damaged, kept) || len(kept) != int(j.CutBytes()) {
 					t.Errorf("%s has %d bytes, %d were cut", name, len(kept), j.CutBytes())
 				}
@@ -164,7 +165,7 @@ func TestNumbersStayUsedThoughTheirMarksAreLost(t *testing.T) {
 	if j.header.floor != last {
 		t.Fatal("the journal did not compact itself")
 	}
-	content := disk.names["d/journal"].content
+	content := disk.Names["d/journal"].Content
 	clear(content[headerSize:])
 	j = mustOpen(t, "d", small(diskWith(content), nil))
 	if j.Damage() == "" || j.LastSeq() <= last {
@@ -179,7 +180,7 @@ func TestNumbersOfAnEarlierRepairStayUsed(t *testing.T) {
 	disk := diskWith(whole[:ends[7]])
 	j := mustOpen(t, "d", small(disk, nil))
 	next := mustAppend(t, j, accepted(t, "next"))[0].Seq
-	disk.names["d/journal"].content[ends[7]+9] ^= 1
+	disk.Names["d/journal"].Content[ends[7]+9] ^= 1
 	j = mustOpen(t, "d", small(disk.afterKill(), nil))
 	if got := readAll(t, j, 0); j.LastSeq() <= next || bodyOf[api.Gap](t, got[8]).To < next || got[8].Seq <= next {
 		t.Errorf("last %d, was %d, read %v", j.LastSeq(), next, seqs(got))
@@ -210,15 +211,15 @@ func TestARepairThatIsCutOffIsDoneAgain(t *testing.T) {
 		mustAppend(t, j, accepted(t, job.ID(fmt.Sprint("job", i))))
 	}
 	records, last := readAll(t, j, 0), j.LastSeq()
-	whole := bytes.Clone(source.names["d/journal"].content)
+	whole := bytes.Clone(source.Names["d/journal"].Content)
 	whole[j.index.find(0)+8*(j.tail-headerSize)/100] ^= 1 // in the eighth or near
 	clean := diskWith(whole)
 	kept := len(readAll(t, mustOpen(t, "d", small(clean, nil)), 0)) - 1
 	for step := 1; step <= clean.steps; step++ {
 		for luck := range uint64(20) {
 			disk := diskWith(whole)
-			disk.cutAt = step
-			if _, err := Open("d", small(disk, nil)); !errors.Is(err, errPowerCut) {
+			disk.CutAt = step
+			if _, err := Open("d", small(disk, nil)); !errors.Is(err, crashdisk.ErrPowerCut) {
 				t.Fatalf("step %d: %v", step, err)
 			}
 			disk = disk.afterPowerCut(randomOf(luck))
@@ -244,7 +245,7 @@ func TestAnotherFormatIsLeftAlone(t *testing.T) {
 	if _, err := Open("d", small(disk, nil)); err == nil || !strings.Contains(err.Error(), "newer agent") {
 		t.Fatalf("open: %v", err)
 	}
-	if !bytes.Equal(disk.names["d/journal"].content, whole) {
+	if !bytes.Equal(disk.Names["d/journal"].Content, whole) {
 		t.Error("the file was changed")
 	}
 	if _, err := Open("d", small(disk, nil)); errors.Is(err, ErrInUse) {

@@ -27,7 +27,15 @@ type Unfinished struct {
 	seq uint64 // of its accepted record
 }
 
-// key stands for a job id in the set of known ones, which only grows.
+// Held is a run that is due and was neither accepted nor ended.
+type Held struct {
+	ID  job.ID
+	At  int64 // when it was journalled, milliseconds since 1970
+	Due api.Due
+	Seq uint64 // of its due record
+}
+
+// key stands for a job id in the set of noted ones, which only grows.
 type key [16]byte
 
 func keyOf(id job.ID) key {
@@ -37,17 +45,21 @@ func keyOf(id job.ID) key {
 
 // jobs is what the records say of jobs.
 type jobs struct {
-	known      map[key]struct{}
+	// noted has every id of a due, accepted or ended record; true are those that
+	// were accepted or ended.
+	noted      map[key]bool
+	held       map[job.ID]*Held
 	unfinished map[job.ID]*Unfinished
 }
 
 func newJobs() jobs {
-	return jobs{known: map[key]struct{}{}, unfinished: map[job.ID]*Unfinished{}}
+	return jobs{noted: map[key]bool{}, held: map[job.ID]*Held{}, unfinished: map[job.ID]*Unfinished{}}
 }
 
 // fact is what one record says of its job, decoded before it is written, so that
 // a body that can't be read never enters a journal.
 type fact struct {
+	due      *api.Due // nil also when it could not be read
 	accepted *api.Accepted
 	started  *api.Started
 	cancel   *api.CancelAsked
@@ -59,6 +71,9 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 	var said fact
 	var err error
 	switch kind { //nolint:exhaustive // all others say nothing of how a job stands
+	case api.RecordDue:
+		said.due = new(api.Due)
+		err = json.Unmarshal(body, said.due)
 	case api.RecordAccepted:
 		said.accepted = new(api.Accepted)
 		err = json.Unmarshal(body, said.accepted)
@@ -83,18 +98,28 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 	return said, nil
 }
 
-// learn takes in one record. An id that is known is not accepted anew.
+// learn takes in one record. An id that is known is not accepted anew, nor held
+// again; one that was only skipped may be.
 func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said fact) {
 	switch kind { //nolint:exhaustive // all others are about a job that is open
+	case api.RecordDue:
+		known := s.noted[keyOf(id)]
+		s.noted[keyOf(id)] = known
+		if said.due != nil && said.due.Skip == "" && !known && s.held[id] == nil {
+			s.held[id] = &Held{ID: id, At: at, Due: *said.due, Seq: seq}
+		}
+		return
 	case api.RecordAccepted:
-		if _, known := s.known[keyOf(id)]; known {
+		if s.noted[keyOf(id)] {
 			return
 		}
-		s.known[keyOf(id)] = struct{}{}
+		s.noted[keyOf(id)] = true
+		delete(s.held, id)
 		s.unfinished[id] = &Unfinished{ID: id, At: at, Accepted: *said.accepted, seq: seq}
 		return
 	case api.RecordEnded:
-		s.known[keyOf(id)] = struct{}{}
+		s.noted[keyOf(id)] = true
+		delete(s.held, id)
 		delete(s.unfinished, id)
 		return
 	}
@@ -113,7 +138,8 @@ func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said 
 
 // learnFrame is learn for a frame of the file. Bodies of logs are not decoded;
 // their flag says what matters. A body that this build can't read, though its
-// checksum is right, was written by another build: what it says is left out.
+// checksum is right, was written by another build: what it says is left out. Such
+// a run is not held: nobody here could begin it.
 func (s *jobs) learnFrame(f frame) {
 	if f.mark() {
 		return
@@ -137,3 +163,15 @@ func (s *jobs) open() []Unfinished {
 	slices.SortFunc(list, func(a, b Unfinished) int { return cmp.Compare(a.seq, b.seq) })
 	return list
 }
+
+func (s *jobs) waiting() []Held {
+	list := make([]Held, 0, len(s.held))
+	for _, one := range s.held {
+		list = append(list, *one)
+	}
+	slices.SortFunc(list, func(a, b Held) int { return cmp.Compare(a.Seq, b.Seq) })
+	return list
+}
+
+// isOpen tells whether a job may still begin or end by what was journalled of it.
+func (s *jobs) isOpen(id job.ID) bool { return s.held[id] != nil || s.unfinished[id] != nil }

@@ -144,8 +144,25 @@ func (j *Journal) Changed() <-chan struct{} { return j.changed }
 func (j *Journal) Known(id job.ID) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, known := j.jobs.known[keyOf(id)]
-	return known
+	return j.jobs.noted[keyOf(id)]
+}
+
+// Noted tells whether a job was ever due, accepted or ended here, as long as its
+// records were kept. A run whose moment was skipped is noted and not known: should
+// the server ask for it, it may run.
+func (j *Journal) Noted(id job.ID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, noted := j.jobs.noted[keyOf(id)]
+	return noted
+}
+
+// Held lists the runs that are due and were neither accepted nor ended, oldest
+// first.
+func (j *Journal) Held() []Held {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.jobs.waiting()
 }
 
 // Unfinished lists the jobs that were accepted and have not ended, oldest first.

@@ -271,8 +271,8 @@ func TestConcurrentAppendsShareASync(t *testing.T) {
 		disk := newMemDisk()
 		j := mustOpen(t, "d", small(disk, nil))
 		gate := make(chan struct{})
-		disk.onSync = func() { <-gate }
-		before := disk.syncs
+		disk.OnSync = func() { <-gate }
+		before := disk.Syncs
 		done := make(chan error)
 		for i := range 20 {
 			go func() {
@@ -290,7 +290,7 @@ func TestConcurrentAppendsShareASync(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := disk.syncs - before; got != 2 {
+		if got := disk.Syncs - before; got != 2 {
 			t.Errorf("%d syncs for 20 appends, want 2", got)
 		}
 		if len(readAll(t, j, 0)) != 20 || len(j.Unfinished()) != 20 {
@@ -360,11 +360,11 @@ func TestAFailedSyncBreaksTheJournal(t *testing.T) {
 	disk := newMemDisk()
 	j := mustOpen(t, "d", small(disk, nil))
 	mustAppend(t, j, accepted(t, "a"))
-	disk.syncErr = syscall.EIO
+	disk.SyncErr = syscall.EIO
 	if _, err := j.Append(ended(t, "a")); !errors.Is(err, ErrBroken) || !errors.Is(err, syscall.EIO) {
 		t.Fatalf("append: %v", err)
 	}
-	disk.syncErr = nil // the next one would lie
+	disk.SyncErr = nil // the next one would lie
 	if _, err := j.Append(accepted(t, "b")); !errors.Is(err, ErrBroken) {
 		t.Fatalf("append to a broken journal: %v", err)
 	}
@@ -379,14 +379,14 @@ func TestAFailedSyncBreaksTheJournal(t *testing.T) {
 func TestAFailedWriteLeavesNothing(t *testing.T) {
 	disk := newMemDisk()
 	j := mustOpen(t, "d", small(disk, nil))
-	disk.writeErr = syscall.EIO
+	disk.WriteErr = syscall.EIO
 	if _, err := j.Append(accepted(t, "a")); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("append: %v", err)
 	}
 	if _, err := j.Append(accepted(t, "b")); !errors.Is(err, ErrBroken) {
 		t.Fatalf("append after a write that could not be wiped: %v", err)
 	}
-	disk.writeErr = nil
+	disk.WriteErr = nil
 	j = mustOpen(t, "d", small(disk.afterKill(), nil))
 	if j.LastSeq() != 0 || j.Known("a") {
 		t.Fatal("a refused record is there")
