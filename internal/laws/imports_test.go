@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"internal/agent", []string{"internal/agent/journal", "internal/api", "internal/atomicfile", "internal/crypto", "internal/filelock", "internal/job", "internal/restic", "internal/schedule"}, "the whole other side"},
 	{"internal/demo", []string{"internal/atomicfile", "internal/crypto", "internal/filelock"}, "uses the two programs from outside, as a person would"},
 	{"internal/testkit", nil, "gives tests the real programs, without rules of ours"},
+	{"internal/testkit/crashdisk", nil, "a disk for tests, whatever is written to it"},
 	{"internal/laws", nil, "reads the source only"},
 	{"web", nil, "files to embed"},
 	{"cmd/server", append([]string{"internal/server", "internal/server/control", "internal/demo"}, storeAndBelow...), "flags, signals and exit codes of one side"},

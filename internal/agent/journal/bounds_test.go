@@ -19,7 +19,7 @@ func size(t testing.TB, disk *memDisk) int64 {
 	if !ok {
 		t.Fatal("no journal")
 	}
-	return int64(len(node.content))
+	return int64(len(node.Content))
 }
 
 func omittedIn(t testing.TB, records []api.Record) (lines, omitted int) {

@@ -215,7 +215,7 @@ func TestARepairThatIsCutOffIsDoneAgain(t *testing.T) {
 	whole[j.index.find(0)+8*(j.tail-headerSize)/100] ^= 1 // in the eighth or near
 	clean := diskWith(whole)
 	kept := len(readAll(t, mustOpen(t, "d", small(clean, nil)), 0)) - 1
-	for step := 1; step <= clean.steps; step++ {
+	for step := 1; step <= clean.Steps; step++ {
 		for luck := range uint64(20) {
 			disk := diskWith(whole)
 			disk.CutAt = step
