@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -55,7 +56,7 @@ func (c *Control) Run(ctx context.Context) error {
 			c.lobby.wait()
 			over, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			return c.store.Write(over, func(tx *store.Tx) error { return tx.DropNode(over, c.node) })
+			return errors.Join(c.sealRest(over), c.store.Write(over, func(tx *store.Tx) error { return tx.DropNode(over, c.node) }))
 		case <-ticker.C:
 			c.runOnce(ctx, &did)
 		}
@@ -63,7 +64,7 @@ func (c *Control) Run(ctx context.Context) error {
 }
 
 // duties are when a node last did what it does less often than each time.
-type duties struct{ seen, tidied time.Time }
+type duties struct{ seen, tidied, sealed time.Time }
 
 // due tells whether every has passed since last, and notes that it is done now.
 func due(last *time.Time, now time.Time, every time.Duration) bool {
@@ -91,6 +92,11 @@ func (c *Control) runOnce(ctx context.Context, did *duties) {
 	}
 	if !c.sole {
 		c.hub.pokeAll() // what another node has changed reaches nobody else
+	}
+	if due(&did.sealed, now, sealEvery) {
+		if err := c.sealAudit(ctx); err != nil {
+			c.log.Error("audit log not sealed", "error", err)
+		}
 	}
 	if due(&did.tidied, now, tidyEvery) {
 		if err := c.tidy(ctx, now); err != nil {
@@ -163,6 +169,9 @@ func (c *Control) tidy(ctx context.Context, now time.Time) error {
 		}
 	}
 	if err := c.ForgetSignIns(ctx); err != nil {
+		return err
+	}
+	if err := c.dropAudit(ctx, now); err != nil {
 		return err
 	}
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
