@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/schedule"
@@ -21,6 +23,31 @@ type Schedule struct {
 
 // Defaults of a new schedule.
 const DefaultJitterSeconds = 300
+
+// MaxSchedules is how many schedules a host may have.
+const MaxSchedules = 100
+
+// ScheduleFilter narrows a list of schedules; zero values do not narrow.
+type ScheduleFilter struct {
+	Host    job.HostID
+	Group   job.GroupID
+	Enabled *bool
+	Page
+}
+
+// Check adds what is wrong with the schedule's own fields. Whether the groups
+// are those of its host is not seen here.
+func (s *Schedule) Check(invalid *Invalid) {
+	if s.Name != "" {
+		CheckName(invalid, "name", s.Name)
+	}
+	if field, problem := s.Rule.Check(); field != "" {
+		invalid.Add(field, "%s", problem)
+	}
+	if len(s.Groups) == 0 {
+		invalid.Add("source_group_ids", "Choose at least one source group; without one nothing is backed up.")
+	}
+}
 
 // Pause keeps schedules from starting anything until a moment.
 type Pause struct {
@@ -43,6 +70,41 @@ const (
 	PauseTag   PauseScope = "tag"
 	PauseFleet PauseScope = "fleet"
 )
+
+// MaxPause is how long a pause may last.
+const MaxPause = 366 * 24 * time.Hour
+
+// Check adds what is wrong with a new pause. Whether its host exists is not seen
+// here.
+func (p *Pause) Check(invalid *Invalid, now time.Time) {
+	switch p.Scope {
+	case PauseFleet:
+		if p.Subject != "" {
+			invalid.Add("subject", "A pause of the whole fleet names no host and no tag.")
+		}
+	case PauseHost:
+		if p.Subject == "" {
+			invalid.Add("subject", "Choose the host to pause.")
+		}
+	case PauseTag:
+		if p.Subject == "" {
+			invalid.Add("subject", "Choose the tag whose hosts are to pause.")
+		} else {
+			CheckTags(invalid, "subject", []string{p.Subject})
+		}
+	default:
+		invalid.Add("scope", "A pause is for a %s, a %s or the %s.", PauseHost, PauseTag, PauseFleet)
+	}
+	switch {
+	case !p.Until.After(now):
+		invalid.Add("until", "A pause ends at a moment to come; without an end backups would stay away unnoticed.")
+	case p.Until.After(now.Add(MaxPause)):
+		invalid.Add("until", "A pause lasts at most a year.")
+	}
+	if len(p.Reason) > 500 || strings.ContainsFunc(p.Reason, unicode.IsControl) {
+		invalid.Add("reason", "A reason has at most 500 bytes on one line.")
+	}
+}
 
 // Covers tells whether the pause is for this host.
 func (p Pause) Covers(host job.HostID, tags []string) bool {
