@@ -37,6 +37,15 @@ type Hello struct {
 	Held  []job.ID `json:"held"`
 	Clock int64    `json:"clock"` // milliseconds since 1970, UTC
 	Facts Facts    `json:"facts"`
+	// AuditHead is the newest that this agent was ever told.
+	AuditHead AuditHead `json:"audit_head"`
+}
+
+// AuditHead is where the sealed audit log of the server stands. Agents keep it,
+// so that whoever rewrites the log can't rewrite what was told of it.
+type AuditHead struct {
+	Number uint64 `json:"number"` // of the newest seal; 0 is none
+	Hash   []byte `json:"hash"`
 }
 
 // Facts describe the machine and its programs.
@@ -85,6 +94,8 @@ type Welcome struct {
 	// decided that this session is the true one.
 	Counter   uint64    `json:"counter,omitempty"`
 	Intervals Intervals `json:"intervals"`
+	// AuditHead is the newest seal.
+	AuditHead AuditHead `json:"audit_head"`
 }
 
 // Intervals are the delays that the server sets for an agent.

@@ -35,6 +35,7 @@ func AgentProof(c Challenge, h Hello) []byte {
 	for _, id := range h.Held {
 		fields = append(fields, text(id))
 	}
+	fields = append(fields, number(h.AuditHead.Number), h.AuditHead.Hash)
 	return transcript(tagAgent, append(fields, h.Facts.fields()...)...)
 }
 
@@ -44,7 +45,8 @@ func ServerProof(c Challenge, h Hello, w Welcome) []byte {
 	return transcript(tagServer, c.ServerNonce, h.AgentNonce, c.ServerKey, h.AgentKey,
 		number(uint64(c.Version)), number(uint64(h.Version)), text(h.Host),
 		number(w.Cursor), number(uint64(w.Clock)), yes(w.Quarantined), number(w.Counter),
-		number(uint64(w.Intervals.ReconnectMin)), number(uint64(w.Intervals.ReconnectMax)), number(uint64(w.Intervals.Ping)))
+		number(uint64(w.Intervals.ReconnectMin)), number(uint64(w.Intervals.ReconnectMax)), number(uint64(w.Intervals.Ping)),
+		number(w.AuditHead.Number), w.AuditHead.Hash)
 }
 
 // GoneProof is what the server signs for a removed host: its nonce and key.
