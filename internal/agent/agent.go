@@ -35,8 +35,8 @@ type Options struct {
 	Now func() time.Time
 	// System is where restic runs; nil is this machine.
 	System restic.System
-	// Files is the disk under the journal; nil is the real one.
-	Files journal.Files
+	// Journal tunes the journal and says on which disk it lies; its clock is Now.
+	Journal journal.Options
 	// Dial makes the connections to the server; nil is the network's.
 	Dial Dial
 }
@@ -54,6 +54,7 @@ func (o *Options) complete() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Journal.Now = o.Now
 	if o.System == nil {
 		o.System = restic.Machine
 	}
@@ -148,7 +149,7 @@ func New(options Options) (*Agent, error) {
 		return nil, errors.Join(err, state.unlock())
 	}
 	err = patiently(func() (err error) {
-		a.journal, err = journal.Open(filepath.Join(options.Dir, "journal"), journal.Options{Now: options.Now, Files: options.Files})
+		a.journal, err = journal.Open(filepath.Join(options.Dir, "journal"), options.Journal)
 		return err
 	}, journal.ErrInUse)
 	if err != nil {

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -28,10 +30,11 @@ type Status struct {
 	Gone bool        `json:"gone,omitempty"`
 	Jobs []StatusJob `json:"jobs"`
 	// RecordsWaiting counts journal records that the server does not have yet.
-	RecordsWaiting uint64    `json:"records_waiting"`
-	ResticVersion  string    `json:"restic_version"`
-	PolicyFile     string    `json:"policy_file"`
-	Updated        time.Time `json:"updated"`
+	RecordsWaiting uint64 `json:"records_waiting"`
+	ResticVersion  string `json:"restic_version"`
+	PolicyFile     string `json:"policy_file"`
+	// Updated is when anything of this last changed.
+	Updated time.Time `json:"updated"`
 }
 
 // StatusJob is one job that is not ended.
@@ -70,6 +73,7 @@ func ReadStatus(dir string) (Status, error) {
 type statusBoard struct {
 	mutex   sync.Mutex
 	current Status
+	written []byte        // what the file says, but for when
 	changed chan struct{} // holds a token when the file is old
 	ack     chan struct{} // holds a token after an acknowledgement
 }
@@ -99,7 +103,8 @@ func (b *statusBoard) connected() bool {
 func (b *statusBoard) noteAcknowledged()             { poke(b.ack) }
 func (b *statusBoard) acknowledged() <-chan struct{} { return b.ack }
 
-// write stores the status as it is now.
+// writeStatus stores the status as it is now, unless the file says so already:
+// the disk of an idle machine is left asleep.
 func (a *Agent) writeStatus() error {
 	b := a.status
 	b.mutex.Lock()
@@ -107,12 +112,29 @@ func (a *Agent) writeStatus() error {
 	b.mutex.Unlock()
 	status.Name, status.Host, status.Server = a.identity.Name, a.identity.Host, a.identity.Server
 	status.PID, status.PolicyFile = os.Getpid(), a.policy.File
-	status.Updated = a.options.Now().UTC()
+	status.Updated = time.Time{}
 	status.Jobs = a.tasks.list()
 	if last, done := a.journal.LastSeq(), a.journal.Acknowledged(); last > done {
 		status.RecordsWaiting = last - done
 	}
-	return a.state.writeJSON(statusFile, status)
+	content, err := json.Marshal(status)
+	if err != nil {
+		return fmt.Errorf("encode status: %w", err)
+	}
+	b.mutex.Lock()
+	old := bytes.Equal(content, b.written)
+	b.mutex.Unlock()
+	if old {
+		return nil
+	}
+	status.Updated = a.options.Now().UTC()
+	if err := a.state.writeJSON(statusFile, status); err != nil {
+		return err
+	}
+	b.mutex.Lock()
+	b.written = content
+	b.mutex.Unlock()
+	return nil
 }
 
 // keepStatus writes the status file on every change and now and then.
