@@ -94,6 +94,9 @@ func (s *session) makeHello(challenge api.Challenge) error {
 		JournalID: a.journal.ID(), Counter: counter, LastSeq: a.journal.LastSeq(), Acked: a.journal.Acknowledged(), PlanDigest: a.plan.digest(),
 		Clock: a.now(), Facts: a.facts(), Unfinished: []job.ID{},
 	}
+	if s.hello.AuditHead, err = a.state.auditHead(); err != nil {
+		return err
+	}
 	for _, unfinished := range a.journal.Unfinished() {
 		s.hello.Unfinished = append(s.hello.Unfinished, unfinished.ID)
 	}
@@ -125,6 +128,11 @@ func (s *session) begin(welcome *api.Welcome) error {
 	a := s.agent
 	if welcome.Counter != 0 {
 		if err := a.state.setCounter(welcome.Counter); err != nil {
+			return err
+		}
+	}
+	if welcome.AuditHead.Number > s.hello.AuditHead.Number {
+		if err := a.state.setAuditHead(welcome.AuditHead); err != nil {
 			return err
 		}
 	}

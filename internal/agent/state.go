@@ -40,6 +40,7 @@ const (
 	agentKeyFile = "agent.key.sealed"
 	planFile     = "plan.sealed"
 	counterFile  = "counter"
+	headFile     = "audit_head.json"
 	goneFile     = "gone.json"
 	lockFile     = "lock"
 	statusFile   = "status.json"
@@ -195,6 +196,15 @@ func (s *state) setCounter(n uint64) error {
 	return nil
 }
 
+// auditHead returns the newest head of the server's audit log that this agent
+// was ever told.
+func (s *state) auditHead() (head api.AuditHead, err error) {
+	_, err = s.readJSON(headFile, &head)
+	return head, err
+}
+
+func (s *state) setAuditHead(head api.AuditHead) error { return s.writeJSON(headFile, head) }
+
 // gone tells whether the server has said that this host was removed.
 func (s *state) gone() (bool, error) {
 	_, err := os.Stat(s.path(goneFile))
@@ -213,7 +223,7 @@ func (s *state) setAside(now time.Time) error {
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return fmt.Errorf("set the earlier enrolment aside: %w", err)
 	}
-	for _, name := range []string{identityFile, agentKeyFile, planFile, counterFile, goneFile, statusFile, leftLocksFile, proofsFile, "journal", sourcesDir} {
+	for _, name := range []string{identityFile, agentKeyFile, planFile, counterFile, headFile, goneFile, statusFile, leftLocksFile, proofsFile, "journal", sourcesDir} {
 		err := os.Rename(s.path(name), filepath.Join(aside, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("set the earlier enrolment aside: %w", err)

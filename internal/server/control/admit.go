@@ -59,6 +59,9 @@ func (c *Control) admit(ctx context.Context, s *session) (held bool, err error) 
 		if !link.RemovedAt.IsZero() {
 			return errRemoved
 		}
+		if s.head, err = tx.AuditHead(ctx); err != nil {
+			return err
+		}
 		switch judge(link, s.hello.JournalID, s.hello.Counter, s.hello.LastSeq) {
 		case knownCopy:
 			held = true
@@ -140,6 +143,9 @@ func (c *Control) openSession(ctx context.Context, tx *store.Tx, host fleet.Host
 	}
 	setFacts(&host, s.hello.Facts)
 	if err := c.checkRole(ctx, tx, &host, s); err != nil {
+		return nil, err
+	}
+	if err := c.checkAuditHead(ctx, tx, host, s.hello.AuditHead); err != nil {
 		return nil, err
 	}
 	host.Address, host.LastSeenAt, host.ClockOffset = s.address, c.now(), s.offset

@@ -82,7 +82,7 @@ func helloProblem(h *api.Hello) string {
 	switch {
 	case h.Version < 1:
 		return fmt.Sprintf("version %d of the protocol was never spoken", h.Version)
-	case h.Counter >= maxCount || h.LastSeq >= maxCount || h.Acked >= maxCount:
+	case h.Counter >= maxCount || h.LastSeq >= maxCount || h.Acked >= maxCount || h.AuditHead.Number >= maxCount:
 		return "a number is too large"
 	case h.JournalID == "" || len(h.JournalID) > maxJournalID:
 		return "the journal has no proper id"
@@ -140,7 +140,8 @@ func (c *Control) noteStranger(ctx context.Context, claimed job.HostID, address 
 
 // welcome answers s from where its host's log stands.
 func (c *Control) welcome(s *session, cursor, counter uint64, quarantined bool) *api.Welcome {
-	w := &api.Welcome{Cursor: cursor, Clock: c.now().UnixMilli(), Quarantined: quarantined, Counter: counter, Intervals: c.intervals}
+	w := &api.Welcome{Cursor: cursor, Clock: c.now().UnixMilli(), Quarantined: quarantined, Counter: counter, Intervals: c.intervals,
+		AuditHead: api.AuditHead{Number: uint64(s.head.Number), Hash: s.head.Hash}}
 	w.Proof = ed25519.Sign(c.identity, api.ServerProof(s.challenge, s.hello, *w))
 	return w
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
@@ -23,7 +24,8 @@ type session struct {
 	hello     api.Hello
 	address   string
 	since     time.Time
-	offset    time.Duration // agent's clock minus ours
+	offset    time.Duration   // agent's clock minus ours
+	head      fleet.AuditSeal // that the welcome tells of
 	end       context.CancelCauseFunc
 	over      <-chan struct{} // closed when the session ends
 
