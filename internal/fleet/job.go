@@ -82,7 +82,9 @@ type OccurrenceFilter struct {
 	Group    job.GroupID
 	Schedule job.ScheduleID
 	State    job.State
-	// From and To bound the moments, both included.
+	Cause    job.Cause
+	// From and To bound the moments, both included; of a range of skipped moments
+	// the last one counts.
 	From, To time.Time
 	Page
 }

@@ -54,9 +54,9 @@ func RetryID(root ID, n int) (ID, error) {
 
 // RangeID returns the id of the one row for a range of moments, first to last,
 // that a schedule skipped for group. It is that of no moment, so that each of
-// them may still run, should a clock have been wrong.
+// them may still run, should a clock have been wrong. Its time is the last one.
 func RangeID(schedule ScheduleID, group GroupID, first, last time.Time) ID {
-	return derive(ulid.Timestamp(first), "range", string(schedule), string(group), first.UTC().Format(time.RFC3339Nano), last.UTC().Format(time.RFC3339Nano))
+	return derive(ulid.Timestamp(last), "range", string(schedule), string(group), first.UTC().Format(time.RFC3339Nano), last.UTC().Format(time.RFC3339Nano))
 }
 
 // derive hashes parts, each with its length in front so that no two lists of
@@ -73,6 +73,23 @@ func derive(ms uint64, parts ...string) ID {
 	_ = id.SetTime(ms) // fails only for times after the year 10889
 	_ = id.SetEntropy(sum.Sum(nil)[:10])
 	return ID(id.String())
+}
+
+// FirstID is the smallest id whose time is not before at, to the millisecond.
+func FirstID(at time.Time) ID {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(at)) // fails only for times after the year 10889
+	return ID(id.String())
+}
+
+// Time is the time in an id: of a scheduled run and its retries the moment, of
+// any other when it was asked for. Zero for what is no id.
+func (id ID) Time() time.Time {
+	parsed, err := ulid.ParseStrict(string(id))
+	if err != nil {
+		return time.Time{}
+	}
+	return ulid.Time(parsed.Time())
 }
 
 // ValidID tells whether text is a well-formed id of any of the types above.

@@ -76,6 +76,15 @@ func (r reader) ActiveJobs(ctx context.Context, host job.HostID) ([]fleet.Job, e
 	return items, nil
 }
 
+// QueuedJobs lists the jobs of a host that wait to be sent, oldest first.
+func (r reader) QueuedJobs(ctx context.Context, host job.HostID) ([]fleet.Job, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND state = 'queued' AND "+activeStates+" ORDER BY id", host)
+	if err != nil {
+		return nil, fmt.Errorf("list queued jobs: %w", err)
+	}
+	return items, nil
+}
+
 // CountActive counts the jobs that wait or run.
 func (r reader) CountActive(ctx context.Context) (waiting, running int, err error) {
 	err = r.q.QueryRowContext(ctx, `SELECT coalesce(sum(CASE WHEN state = 'running' THEN 0 ELSE 1 END), 0), coalesce(sum(CASE WHEN state = 'running' THEN 1 ELSE 0 END), 0)
@@ -235,10 +244,11 @@ func (t *Tx) DeleteJobs(ctx context.Context, kinds []job.Kind, before time.Time,
 }
 
 // OverdueJobs lists running jobs of hosts without a session that were last seen
-// before the given time.
-func (r reader) OverdueJobs(ctx context.Context, before time.Time, limit int) ([]fleet.Job, error) {
+// before the given time; of intermittent ones another counts.
+func (r reader) OverdueJobs(ctx context.Context, before, intermittent time.Time, limit int) ([]fleet.Job, error) {
 	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+` FROM jobs WHERE state = 'running' AND host_id IN
-		(SELECT id FROM hosts WHERE session_node = '' AND removed_at = 0 AND last_seen_at < $1) ORDER BY id LIMIT $2`, millis(before), limit)
+		(SELECT id FROM hosts WHERE session_node = '' AND removed_at = 0 AND last_seen_at < CASE presence WHEN 'intermittent' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END)
+		ORDER BY id LIMIT $3`, millis(intermittent), millis(before), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list overdue jobs: %w", err)
 	}

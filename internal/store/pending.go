@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/fleet"
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+// PendingRuns lists the backups that wait, newest first, and the cursor of the
+// next page; host narrows when it is not "".
+func (r reader) PendingRuns(ctx context.Context, host job.HostID, page fleet.Page) ([]fleet.Job, string, error) {
+	var w where
+	if host != "" {
+		w.add("host_id = ?", host)
+	}
+	items, next, err := newestFirst(ctx, r.q, w, page, "SELECT "+jobColumns+" FROM pending_runs", scanJob, func(j fleet.Job) string { return string(j.ID) })
+	if err != nil {
+		return nil, "", fmt.Errorf("list pending runs: %w", err)
+	}
+	return items, next, nil
+}
+
+// CountPending counts the backups that wait.
+func (r reader) CountPending(ctx context.Context) (n int, err error) {
+	if err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM pending_runs").Scan(&n); err != nil {
+		return 0, fmt.Errorf("count pending runs: %w", err)
+	}
+	return n, nil
+}
+
+// HostsWithDueRuns lists the hosts with a session that have a run whose next
+// attempt is due.
+func (r reader) HostsWithDueRuns(ctx context.Context, now time.Time) ([]job.HostID, error) {
+	ids, err := collect(ctx, r.q, scanHostID, `SELECT DISTINCT host_id FROM pending_runs
+		WHERE state = 'queued' AND next_attempt_at <= $1 AND host_id IN (SELECT id FROM hosts WHERE session_node <> '' AND removed_at = 0)`, millis(now))
+	if err != nil {
+		return nil, fmt.Errorf("list hosts with due runs: %w", err)
+	}
+	return ids, nil
+}
+
+func scanHostID(row scanner) (id job.HostID, err error) { return id, row.Scan(&id) }
+
+// WakePending makes every run of a host that waits due at once.
+func (t *Tx) WakePending(ctx context.Context, host job.HostID, now time.Time) error {
+	if err := t.exec(ctx, "UPDATE jobs SET next_attempt_at = $1 WHERE host_id = $2 AND kind = 'backup' AND state = 'queued' AND next_attempt_at > $1", millis(now), host); err != nil {
+		return fmt.Errorf("wake pending runs: %w", err)
+	}
+	return nil
+}
+
+// Postpone sets when a queued run is due, how many attempts it has used up and
+// why the last one came to nothing.
+func (t *Tx) Postpone(ctx context.Context, id job.ID, attempt int, next time.Time, reason string) error {
+	if err := t.exec(ctx, "UPDATE jobs SET attempt = $1, next_attempt_at = $2, error = $3 WHERE id = $4 AND state = 'queued'", attempt, millis(next), plain(reason), id); err != nil {
+		return fmt.Errorf("postpone run %s: %w", id, err)
+	}
+	return nil
+}
+
+// GroupBusy returns a running backup of a group, or one that ended well, that an
+// agent accepted between from and to, the latest one; false is none.
+func (r reader) GroupBusy(ctx context.Context, group job.GroupID, from, to time.Time) (fleet.Job, bool, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+` FROM jobs WHERE group_id = $1 AND accepted_at >= $2 AND accepted_at <= $3
+		AND kind = 'backup' AND state IN ('running', 'succeeded', 'warning') ORDER BY accepted_at DESC LIMIT 1`, group, max(millis(from), 1), millis(to))
+	if err != nil || len(items) == 0 {
+		return fleet.Job{}, false, wrapPending(err)
+	}
+	return items[0], true, nil
+}
+
+// WritingJob returns a job of a host that is sent or runs and writes to a
+// repository; false is none. except is left out.
+func (r reader) WritingJob(ctx context.Context, host job.HostID, repository job.RepositoryID, except job.ID) (fleet.Job, bool, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND repository_id = $2 AND id <> $3 AND state IN ('sent', 'running') AND kind IN "+
+		kindList(func(info job.KindInfo) bool { return info.Lock != job.LockNone })+" ORDER BY id LIMIT 1", host, repository, except)
+	if err != nil || len(items) == 0 {
+		return fleet.Job{}, false, wrapPending(err)
+	}
+	return items[0], true, nil
+}
+
+// kindList is the kinds that fit, for IN; their names are the program's own.
+func kindList(fits func(job.KindInfo) bool) string {
+	list := ""
+	for _, info := range job.Kinds {
+		if fits(info) {
+			list += ", '" + string(info.Kind) + "'"
+		}
+	}
+	return "(" + list[2:] + ")"
+}
+
+var slotKinds = kindList(func(info job.KindInfo) bool { return info.Slot })
+
+// SlotsHeld counts the slots of a rest-server that are taken: its jobs that are
+// sent, or run and wait for nothing, on hosts seen since the given time.
+func (r reader) SlotsHeld(ctx context.Context, storage job.HostID, seenSince time.Time) (n int, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT count(*) FROM jobs j WHERE j.state IN ('sent', 'running') AND j.phase NOT IN ('waiting_for_lock', 'waiting_for_repository') AND j.kind IN `+slotKinds+`
+		AND j.repository_id IN (SELECT id FROM repositories WHERE storage_id = $1)
+		AND j.host_id IN (SELECT id FROM hosts WHERE last_seen_at >= $2)`, storage, millis(seenSince)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count slots: %w", err)
+	}
+	return n, nil
+}
+
+// InLine is a queued job that stands in line for a slot.
+type InLine struct {
+	fleet.Job
+	Tags []string // of its host
+}
+
+// Line lists the queued jobs that could take a slot of a rest-server now, but for
+// pauses: their host has a session and is not quarantined, they are due, and the
+// host does not write to their repository. What a person asked for comes first.
+func (r reader) Line(ctx context.Context, storage job.HostID, now time.Time, limit, offset int) ([]InLine, error) {
+	items, err := collect(ctx, r.q, func(row scanner) (item InLine, err error) {
+		item.Job, err = scanJob(withMore{row, []any{encoded{&item.Tags}}})
+		return item, err
+	}, "SELECT "+prefixed("j.", jobColumns)+`, h.tags FROM jobs j JOIN hosts h ON h.id = j.host_id
+		WHERE j.state = 'queued' AND j.next_attempt_at <= $1 AND j.kind IN `+slotKinds+`
+		AND j.repository_id IN (SELECT id FROM repositories WHERE storage_id = $2)
+		AND h.session_node <> '' AND h.quarantined_at = 0 AND h.removed_at = 0
+		AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.host_id = j.host_id AND b.repository_id = j.repository_id AND b.state IN ('sent', 'running')
+			AND b.kind IN `+kindList(func(info job.KindInfo) bool { return info.Lock != job.LockNone })+`)
+		ORDER BY CASE j.origin WHEN 'operator' THEN 0 ELSE 1 END, j.next_attempt_at, j.id LIMIT $3 OFFSET $4`, millis(now), storage, limit, offset)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs in line: %w", err)
+	}
+	return items, nil
+}
+
+// SetPhase notes what a running job waits for.
+func (t *Tx) SetPhase(ctx context.Context, id job.ID, phase job.Phase) error {
+	if err := t.exec(ctx, "UPDATE jobs SET phase = $1 WHERE id = $2 AND state = 'running'", phase, id); err != nil {
+		return fmt.Errorf("note phase of job %s: %w", id, err)
+	}
+	return nil
+}
+
+// prefixed puts a table's short name before each of a list of columns.
+func prefixed(prefix, columns string) string {
+	return prefix + strings.ReplaceAll(strings.Join(strings.Fields(columns), " "), ", ", ", "+prefix)
+}
+
+func wrapPending(err error) error {
+	if err != nil {
+		return fmt.Errorf("read runs of a group: %w", err)
+	}
+	return nil
+}
