@@ -30,6 +30,7 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Run a whole small fleet on this machine: server, rest-server and agents."`
 	Token   tokenCommand   `cmd:"" help:"API tokens."`
 	Access  accessCommand  `cmd:"" help:"Print how a host's repositories are opened, for restic by hand. It is audited."`
+	Audit   auditCommand   `cmd:"" help:"The audit log."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/server"
+	"github.com/restic-manager/restic-manager/internal/server/control"
+)
+
+type auditCommand struct {
+	Verify auditVerifyCommand `cmd:"" help:"Check that nothing in the audit log was changed, added or removed since it was sealed."`
+}
+
+type auditVerifyCommand struct{ location }
+
+// errAuditBroken ends the command with a code that a timer or a script sees.
+var errAuditBroken = errors.New("the audit log is not what was sealed")
+
+func (c *auditVerifyCommand) Run(ctx context.Context) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	report, err := server.VerifyAudit(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := printReport(os.Stdout, report); err != nil {
+		return err
+	}
+	if report.Break != "" {
+		return errAuditBroken
+	}
+	return nil
+}
+
+func printReport(w io.Writer, r control.AuditReport) error {
+	lines := []string{fmt.Sprintf("checked   %d entries under %d seals", r.Entries, r.Seals)}
+	if r.Entries > 0 {
+		lines = append(lines, fmt.Sprintf("from      %s to %s", r.From.UTC().Format(time.RFC3339), r.To.UTC().Format(time.RFC3339)))
+	}
+	if r.Expired > 0 {
+		lines = append(lines, fmt.Sprintf("expired   the entries of %d seals were kept long enough and are gone; their seals still hold the chain", r.Expired))
+	}
+	if r.Head.Number > 0 {
+		lines = append(lines, fmt.Sprintf("newest    seal %d of %s, %s", r.Head.Number, r.Head.SealedAt.UTC().Format(time.RFC3339), base64.StdEncoding.EncodeToString(r.Head.Hash)))
+	}
+	lines = append(lines, fmt.Sprintf("unsealed  %d newer entries, which nothing proves yet", r.Unsealed))
+	if r.Break == "" {
+		lines = append(lines, "result    everything is as it was sealed")
+	} else {
+		lines = append(lines, "result    BROKEN: "+r.Break)
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return fmt.Errorf("print the report: %w", err)
+		}
+	}
+	return nil
+}
