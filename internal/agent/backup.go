@@ -53,16 +53,22 @@ func (r *backupRun) options() restic.BackupOptions {
 	call := r.call
 	call.JobID = string(r.task.id)
 	call.RetryLock = time.Duration(r.spec.RetryLockSeconds) * time.Second
-	call.LimitUploadKiB = r.agent.policy.uploadLimit(r.spec.LimitUploadKiB)
+	limits := r.agent.policy.Limits
+	call.LimitUploadKiB = stricter(limits.UploadKiB, r.spec.LimitUploadKiB)
+	call.LimitDownloadKiB = stricter(limits.DownloadKiB, r.spec.LimitDownloadKiB)
 	call.Hooks = restic.Hooks{
 		Started: r.started, Line: r.line, Notice: r.notice, Progress: r.progress,
 		Silence: r.silence, SilenceAfter: r.agent.patience.silence, FirstContact: r.agent.policy.FirstContact,
 	}
 	return restic.BackupOptions{
-		Call: call, Host: r.spec.ResticHost, Tags: []string{job.GroupTag(r.spec.Group)},
+		Call: call, Host: r.spec.ResticHost, Tags: r.tags(),
 		Includes: r.spec.Includes, Excludes: r.spec.Excludes,
-		OneFileSystem: r.spec.OneFileSystem, ExcludeCaches: r.spec.ExcludeCaches,
+		OneFileSystem: r.spec.OneFileSystem, ExcludeCaches: r.spec.ExcludeCaches, UseVSS: r.spec.UseVSS,
 	}
+}
+
+func (r *backupRun) tags() []string {
+	return append([]string{job.GroupTag(r.spec.Group)}, r.spec.Tags...)
 }
 
 // awaitLook waits a little for the look at the sources and tells the log.
@@ -208,7 +214,7 @@ func (r *backupRun) whoLocks() []job.Lock {
 func (r *backupRun) snapshot(result restic.BackupResult) job.Snapshot {
 	made := job.Snapshot{
 		ID: result.Summary.SnapshotID, Time: result.Summary.BackupStart, Host: r.spec.ResticHost,
-		Paths: r.spec.Includes, Tags: []string{job.GroupTag(r.spec.Group)}, Program: "restic " + r.runner.Binary.Version,
+		Paths: r.spec.Includes, Tags: r.tags(), Program: "restic " + r.runner.Binary.Version,
 		FilesProcessed: int64(result.Summary.TotalFilesProcessed), BytesProcessed: int64(result.Summary.TotalBytesProcessed),
 		DataAdded: int64(result.Summary.DataAdded),
 	}

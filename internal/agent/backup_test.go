@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +52,32 @@ func TestBackupIsCarriedOutAndReported(t *testing.T) {
 	answer := r.peer.answers[0]
 	if answer.Job != look || len(answer.Snapshots) != 2 || answer.Ended == nil || answer.Ended.State != job.Succeeded || answer.Ended.Summary.Snapshots != 2 {
 		t.Errorf("answer = %+v", answer)
+	}
+}
+
+// TestBackupWithTheOptionsOfAGroup: a shadow copy is asked for on Windows only,
+// anywhere else restic would not know the flag.
+func TestBackupWithTheOptionsOfAGroup(t *testing.T) {
+	r := newRig(t, "limits: {download_kib: 4000}\n").withRepository()
+	r.enrol()
+	r.start()
+	spec := r.backupSpec()
+	spec.Tags, spec.UseVSS, spec.LimitDownloadKiB = []string{"nightly", "db"}, true, 9000
+	id := r.peer.ask(job.Backup, spec, &r.access)
+	if ended := r.peer.awaitEnded(id); ended.State != job.Succeeded {
+		t.Fatalf("ended = %+v", ended)
+	}
+	want := []string{job.GroupTag(r.group), "nightly", "db"}
+	slices.Sort(want)
+	if list := r.snapshots(); len(list) != 1 || !slices.Equal(slices.Sorted(slices.Values(list[0].Tags)), want) {
+		t.Errorf("snapshots = %+v", list)
+	}
+	var started api.Started
+	if err := json.Unmarshal(r.peer.awaitRecord(id, api.RecordStarted).Body, &started); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(started.Command, "--limit-download=4000") || slices.Contains(started.Command, "--use-fs-snapshot") != (runtime.GOOS == "windows") {
+		t.Errorf("command = %q", started.Command)
 	}
 }
 

@@ -54,8 +54,9 @@ type Policy struct {
 
 // Limits bound what jobs may take of this machine.
 type Limits struct {
-	// UploadKiB is in KiB per second; 0 is no limit.
-	UploadKiB int `yaml:"upload_kib"`
+	// UploadKiB and DownloadKiB are in KiB per second; 0 is no limit.
+	UploadKiB   int `yaml:"upload_kib"`
+	DownloadKiB int `yaml:"download_kib"`
 }
 
 // StoragePolicy describes the rest-server on the same disk.
@@ -114,7 +115,7 @@ func (p *Policy) complete() error {
 			}
 		}
 	}
-	if p.FirstContact < 0 || p.LockWatch < 0 || p.Limits.UploadKiB < 0 {
+	if p.FirstContact < 0 || p.LockWatch < 0 || p.Limits.UploadKiB < 0 || p.Limits.DownloadKiB < 0 {
 		return errors.New("first_contact, lock_watch and limits can't be negative")
 	}
 	if p.LockWatch == 0 {
@@ -152,11 +153,10 @@ func (p Policy) refusal(kind job.Kind) string {
 	return fmt.Sprintf("This machine's own policy in %s does not allow jobs of kind %q.", p.File, kind)
 }
 
-// uploadLimit is the stricter of what the policy and a job ask for, in KiB per
-// second.
-func (p Policy) uploadLimit(asked int) int {
-	if p.Limits.UploadKiB > 0 && (asked == 0 || p.Limits.UploadKiB < asked) {
-		return p.Limits.UploadKiB
+// stricter is the lower of two limits in KiB per second, of which 0 is none.
+func stricter(own, asked int) int {
+	if own > 0 && (asked == 0 || own < asked) {
+		return own
 	}
 	return asked
 }

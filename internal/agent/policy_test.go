@@ -12,7 +12,7 @@ import (
 )
 
 func TestLoadPolicy(t *testing.T) {
-	endpoint := []job.Kind{job.Backup, job.Snapshots, job.Unlock}
+	endpoint := []job.Kind{job.Backup, job.Snapshots, job.PreviewSources, job.Unlock}
 	storage := []job.Kind{job.Provision, job.Init}
 	tests := []struct {
 		name, text string
@@ -29,6 +29,7 @@ func TestLoadPolicy(t *testing.T) {
 		{"relative path", "storage: {path: srv, url: 'https://box'}\n", nil, "storage.path"},
 		{"credentials in the URL", "storage: {path: /srv, url: 'https://a:b@box'}\n", nil, "without credentials"},
 		{"negative", "first_contact: -1s\n", nil, "negative"},
+		{"negative limit", "limits: {download_kib: -1}\n", nil, "negative"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,10 +53,9 @@ func TestLoadPolicy(t *testing.T) {
 	if err != nil || !slices.Equal(policy.Allow, endpoint) || policy.refusal(job.Backup) != "" || !strings.Contains(policy.refusal(job.Init), policy.File) {
 		t.Errorf("absent = %+v, %v", policy, err)
 	}
-	policy.Limits.UploadKiB = 100
-	for asked, want := range map[int]int{0: 100, 50: 50, 200: 100} {
-		if got := policy.uploadLimit(asked); got != want {
-			t.Errorf("limit of %d = %d, want %d", asked, got, want)
+	for _, c := range []struct{ own, asked, want int }{{100, 0, 100}, {100, 50, 50}, {100, 200, 100}, {0, 50, 50}, {0, 0, 0}} {
+		if got := stricter(c.own, c.asked); got != c.want {
+			t.Errorf("stricter(%d, %d) = %d, want %d", c.own, c.asked, got, c.want)
 		}
 	}
 }

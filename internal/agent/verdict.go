@@ -57,6 +57,7 @@ func verdict(e evidence) api.Ended {
 		if missingAll(e.Sources, findings) {
 			what = job.TroubleSources
 		}
+		ended.Trouble = what
 		ended.Error, ended.Summary.Advice = explain(what, e.scene)
 		if what == job.TroubleLocked {
 			ended.Summary.Locks = e.Locks
@@ -256,6 +257,7 @@ func stopped(ended *api.Ended, e evidence) {
 		if found := troubleOf(result); found == job.TroubleRefused || found == job.TroubleCertificate {
 			what = found
 		}
+		ended.Trouble = what
 		ended.Error, ended.Summary.Advice = explain(what, e.scene)
 		return
 	}

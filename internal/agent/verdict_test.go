@@ -62,6 +62,7 @@ func TestVerdict(t *testing.T) {
 		says     string // in the sentence
 		advises  string // in the advice
 		finding  job.FindingKind
+		trouble  job.Trouble
 	}{
 		{name: "all well", result: ran(0, withSummary(3)), state: job.Succeeded},
 		{name: "exit 3 with a named file", result: ran(3, withSummary(3), withItem("/src/secret")), state: job.Warning, says: "/src/secret", advises: "exclude", finding: job.FileUnreadable},
@@ -69,25 +70,25 @@ func TestVerdict(t *testing.T) {
 		{name: "exit 3 and not a word", result: ran(3, withSummary(3)), state: job.Warning, says: "did not say which", finding: job.OtherNotice},
 		{name: "a source missing by restic's word", result: ran(3, withSummary(3), withNotice(restic.NoticeSourceMissing, "/gone")), state: job.Warning, says: "/gone", advises: "missing path", finding: job.SourceMissing},
 		{name: "a source missing by ours alone", result: ran(0, withSummary(3)), findings: found(job.SourceMissing, "/gone"), state: job.Warning, says: "/gone", finding: job.SourceMissing},
-		{name: "every source missing", result: ran(1, withMessage("Fatal: all source directories/files do not exist")), findings: append(found(job.SourceMissing, "/src"), found(job.SourceMissing, "/gone")...), state: job.Failed, says: "/src, /gone", advises: "Check the paths", finding: job.SourceMissing},
+		{name: "every source missing", result: ran(1, withMessage("Fatal: all source directories/files do not exist")), findings: append(found(job.SourceMissing, "/src"), found(job.SourceMissing, "/gone")...), state: job.Failed, says: "/src, /gone", advises: "Check the paths", finding: job.SourceMissing, trouble: job.TroubleSources},
 		{name: "source is a link", result: ran(0, withSummary(0)), findings: found(job.SourceSymlink, "/src"), state: job.Warning, says: "Only a link", advises: "leads to", finding: job.SourceSymlink},
 		{name: "source is an empty folder", result: ran(0, withSummary(2)), findings: found(job.SourceEmpty, "/mnt"), state: job.Warning, says: "Empty: /mnt", advises: "mounted", finding: job.SourceEmpty},
 		{name: "source on another device", result: ran(0, withSummary(2)), findings: found(job.SourceMoved, "/mnt"), state: job.Warning, says: "another device", advises: "mounted", finding: job.SourceMoved},
 		{name: "no file at all", result: ran(0, withSummary(0)), state: job.Warning, says: "no file at all", finding: job.NothingSaved},
 		{name: "live files instead of a volume snapshot", result: ran(0, withSummary(2), withNotice(restic.NoticeVSSFallback, `C:\`)), state: job.Warning, says: `C:\`, finding: job.LiveFilesUsed},
 		{name: "exit 0 without a snapshot", result: ran(0), state: job.Failed, says: "no snapshot"},
-		{name: "exit 3 without a snapshot", result: ran(3, withMessage("Fatal: unable to save snapshot: x")), state: job.Failed, says: "unable to save snapshot"},
-		{name: "wrong password", result: ran(12, withMessage("Fatal: wrong password or no key found")), state: job.Failed, says: "password does not open", advises: "add it again"},
-		{name: "repository absent", result: ran(10), state: job.Failed, says: "no repository at rest:http://box/h1/", advises: "Nothing was created"},
-		{name: "locked", result: ran(11), locks: []job.Lock{lock}, state: job.Failed, says: "process 77 on other-host since 2026-01-02 00:04 UTC (3 hours ago), and the lock was not released within 5 minutes", advises: "remove this one lock"},
-		{name: "unreachable, given up by restic", result: ran(1, withMessage("Fatal: unable to open config file: dial tcp 10.0.0.1:8000: connect: connection refused")), state: job.Failed, says: "could not be reached", advises: "connection refused"},
-		{name: "unreachable, given up by us", result: ran(130, stoppedBy(restic.ErrNoContact)), state: job.Failed, cause: job.CauseTimeout, says: "within 10 minutes", advises: "rest-server"},
-		{name: "user refused", result: ran(1, withMessage("Fatal: unexpected HTTP response (401): 401 Unauthorized")), state: job.Failed, says: "refused this host's user", advises: "still exists"},
-		{name: "certificate", result: ran(1, withMessage("Fatal: tls: failed to verify certificate: x509: unknown authority")), state: job.Failed, says: "certificate", advises: "trusts"},
-		{name: "repository's disk full", result: ran(1, withMessage("Fatal: unable to save snapshot: unexpected HTTP response (507): 507 Insufficient Storage")), state: job.Failed, says: "disk that holds the repository is full", advises: "storage box"},
-		{name: "this machine's disk full", result: ran(1, withMessage("Fatal: open /cache/x: no space left on device")), state: job.Failed, says: "disk is full", advises: "cache"},
-		{name: "something else", result: ran(1, withMessage("Fatal: the moon is in the way")), state: job.Failed, says: "restic gave up: the moon is in the way."},
-		{name: "an exit that nobody knows", result: ran(99), state: job.Failed, says: "restic gave up"},
+		{name: "exit 3 without a snapshot", result: ran(3, withMessage("Fatal: unable to save snapshot: x")), state: job.Failed, says: "unable to save snapshot", trouble: job.TroubleOther},
+		{name: "wrong password", result: ran(12, withMessage("Fatal: wrong password or no key found")), state: job.Failed, says: "password does not open", advises: "add it again", trouble: job.TroublePassword},
+		{name: "repository absent", result: ran(10), state: job.Failed, says: "no repository at rest:http://box/h1/", advises: "Nothing was created", trouble: job.TroubleNoRepository},
+		{name: "locked", result: ran(11), locks: []job.Lock{lock}, state: job.Failed, says: "process 77 on other-host since 2026-01-02 00:04 UTC (3 hours ago), and the lock was not released within 5 minutes", advises: "remove this one lock", trouble: job.TroubleLocked},
+		{name: "unreachable, given up by restic", result: ran(1, withMessage("Fatal: unable to open config file: dial tcp 10.0.0.1:8000: connect: connection refused")), state: job.Failed, says: "could not be reached", advises: "connection refused", trouble: job.TroubleUnreachable},
+		{name: "unreachable, given up by us", result: ran(130, stoppedBy(restic.ErrNoContact)), state: job.Failed, cause: job.CauseTimeout, says: "within 10 minutes", advises: "rest-server", trouble: job.TroubleUnreachable},
+		{name: "user refused", result: ran(1, withMessage("Fatal: unexpected HTTP response (401): 401 Unauthorized")), state: job.Failed, says: "refused this host's user", advises: "still exists", trouble: job.TroubleRefused},
+		{name: "certificate", result: ran(1, withMessage("Fatal: tls: failed to verify certificate: x509: unknown authority")), state: job.Failed, says: "certificate", advises: "trusts", trouble: job.TroubleCertificate},
+		{name: "repository's disk full", result: ran(1, withMessage("Fatal: unable to save snapshot: unexpected HTTP response (507): 507 Insufficient Storage")), state: job.Failed, says: "disk that holds the repository is full", advises: "storage box", trouble: job.TroubleRepositoryFull},
+		{name: "this machine's disk full", result: ran(1, withMessage("Fatal: open /cache/x: no space left on device")), state: job.Failed, says: "disk is full", advises: "cache", trouble: job.TroubleLocalFull},
+		{name: "something else", result: ran(1, withMessage("Fatal: the moon is in the way")), state: job.Failed, says: "restic gave up: the moon is in the way.", trouble: job.TroubleOther},
+		{name: "an exit that nobody knows", result: ran(99), state: job.Failed, says: "restic gave up", trouble: job.TroubleOther},
 		{name: "stopped by an operator", result: ran(130, stoppedBy(stopError{job.CauseOperator})), state: job.Cancelled, cause: job.CauseOperator, says: "It was cancelled. No snapshot"},
 		{name: "stopped with the agent", result: ran(130, stoppedBy(stopError{job.CauseAgentStopped})), state: job.Cancelled, cause: job.CauseAgentStopped, says: "agent was stopped"},
 		{name: "stopped by a shutdown", result: ran(130, stoppedBy(stopError{job.CauseShutdown})), state: job.Cancelled, cause: job.CauseShutdown, says: "shut down"},
@@ -106,8 +107,8 @@ func TestVerdict(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			ended := verdict(evidence{Result: test.result, RunError: test.err, Findings: test.findings, Sources: []string{"/src", "/gone"},
 				scene: scene{Repository: "rest:http://box/h1/", Locks: test.locks, LockWait: 5 * time.Minute, FirstContact: 10 * time.Minute, Now: now}})
-			if ended.State != test.state || ended.Cause != test.cause || !strings.Contains(ended.Error, test.says) || !strings.Contains(ended.Summary.Advice, test.advises) {
-				t.Errorf("ended %s by %q: %s | %s", ended.State, ended.Cause, ended.Error, ended.Summary.Advice)
+			if ended.State != test.state || ended.Cause != test.cause || ended.Trouble != test.trouble || !strings.Contains(ended.Error, test.says) || !strings.Contains(ended.Summary.Advice, test.advises) {
+				t.Errorf("ended %s by %q with %q: %s | %s", ended.State, ended.Cause, ended.Trouble, ended.Error, ended.Summary.Advice)
 			}
 			if (ended.State == job.Succeeded) != (ended.Error == "") {
 				t.Errorf("%s with the sentence %q", ended.State, ended.Error)

@@ -27,6 +27,9 @@ type BackupOptions struct {
 	ExcludeCaches bool
 	// ExcludeLargerThan is in bytes; 0 means no limit.
 	ExcludeLargerThan int64
+	// UseVSS reads from a volume shadow copy where the system has them (Windows); restic falls back to the
+	// live files with no more than a notice.
+	UseVSS bool
 }
 
 // BackupResult is what a backup left.
@@ -123,6 +126,9 @@ func (o BackupOptions) arguments() ([]string, error) {
 	}
 	if o.ExcludeLargerThan > 0 {
 		args = append(args, "--exclude-larger-than="+strconv.FormatInt(o.ExcludeLargerThan, 10))
+	}
+	if o.UseVSS {
+		args = append(args, shadowCopyFlags...)
 	}
 	return args, nil
 }

@@ -1,0 +1,4 @@
+package restic
+
+// shadowCopyFlags let restic read from a volume shadow copy.
+var shadowCopyFlags = []string{"--use-fs-snapshot"}
