@@ -34,6 +34,8 @@ const (
 	JobsRun           Permission = "jobs.run"           // ask for a job
 	JobsCancel        Permission = "jobs.cancel"        // ask for a job's end
 	GroupsWrite       Permission = "groups.write"       // add, change and remove source groups
+	SchedulesWrite    Permission = "schedules.write"    // add, change and remove schedules
+	PausesWrite       Permission = "pauses.write"       // make and end pauses
 	HostsWrite        Permission = "hosts.write"        // rename and tag hosts
 	HostsEnrol        Permission = "hosts.enrol"        // invite hosts, decide which of two copies is the true one
 	HostsRemove       Permission = "hosts.remove"       // remove hosts
@@ -49,6 +51,8 @@ var weakest = map[Permission]Role{
 	JobsRun:           Operator,
 	JobsCancel:        Operator,
 	GroupsWrite:       Operator,
+	SchedulesWrite:    Operator,
+	PausesWrite:       Operator,
 	HostsWrite:        Operator,
 	HostsEnrol:        Admin,
 	HostsRemove:       Admin,

@@ -16,6 +16,8 @@ func TestEachRoleHoldsWhatTheTableSays(t *testing.T) {
 		{auth.JobsRun, false, true, true},
 		{auth.JobsCancel, false, true, true},
 		{auth.GroupsWrite, false, true, true},
+		{auth.SchedulesWrite, false, true, true},
+		{auth.PausesWrite, false, true, true},
 		{auth.HostsWrite, false, true, true},
 		{auth.HostsEnrol, false, false, true},
 		{auth.HostsRemove, false, false, true},

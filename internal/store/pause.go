@@ -25,6 +25,16 @@ func (r reader) Pauses(ctx context.Context, now time.Time) ([]fleet.Pause, error
 	return items, nil
 }
 
+// EndedPauses lists the pauses that ended after one instant and up to another,
+// that one included.
+func (r reader) EndedPauses(ctx context.Context, after, until time.Time) ([]fleet.Pause, error) {
+	items, err := collect(ctx, r.q, scanPause, selectPause+" WHERE until > $1 AND until <= $2 ORDER BY id", millis(after), millis(until))
+	if err != nil {
+		return nil, fmt.Errorf("list ended pauses: %w", err)
+	}
+	return items, nil
+}
+
 // Pause returns one pause, also one that has ended.
 func (r reader) Pause(ctx context.Context, id string) (fleet.Pause, error) {
 	p, err := scanPause(r.q.QueryRowContext(ctx, selectPause+" WHERE id = $1", id))

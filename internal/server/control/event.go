@@ -16,6 +16,8 @@ const (
 	NounRepository = "repository"
 	NounEnrollment = "enrollment"
 	NounAlert      = "alert"
+	NounSchedule   = "schedule"
+	NounPause      = "pause"
 	NounAll        = "all"
 )
 

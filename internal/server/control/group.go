@@ -93,7 +93,7 @@ func (c *Control) writeGroup(ctx context.Context, who auth.Identity, g fleet.Sou
 		if err != nil {
 			return err
 		}
-		if err := fits(ctx, tx, host, g); err != nil {
+		if err := fits(ctx, tx, host, g.ID); err != nil {
 			return err
 		}
 		return c.auditChange(ctx, tx, who, action, "source_group", string(g.ID), before, detailOfGroup(g))
@@ -128,36 +128,52 @@ const (
 	maxPlan  = api.MaxFrame / 2
 )
 
-// fits refuses groups that could never be sent.
-func fits(ctx context.Context, tx *store.Tx, host fleet.Host, changed fleet.SourceGroup) error {
+// fits refuses a change after which a host could not be told its groups and
+// schedules. The changed group is "" when none was.
+func fits(ctx context.Context, tx *store.Tx, host fleet.Host, changed job.GroupID) error {
 	groups, err := tx.Groups(ctx, host.ID)
 	if err != nil {
 		return err
 	}
-	all := 0
+	field, all, canRun := "source_group_ids", 0, map[job.GroupID]bool{}
 	for _, g := range groups {
+		canRun[g.ID] = true
 		raw, err := json.Marshal(Resolve(host, g))
 		if err != nil {
 			return fmt.Errorf("encode source group: %w", err)
 		}
-		if g.ID == changed.ID && len(raw) > maxOrder {
-			return invalid("includes", "The paths and exclusions of one group may take %d KiB together; these take %d. Name whole folders, or make two groups.", maxOrder>>10, len(raw)>>10)
+		if g.ID == changed {
+			field = "includes"
+			if len(raw) > maxOrder {
+				return invalid(field, "The paths and exclusions of one group may take %d KiB together; these take %d. Name whole folders, or make two groups.", maxOrder>>10, len(raw)>>10)
+			}
 		}
 		all += len(raw)
 	}
-	if all > maxPlan {
-		return invalid("includes", "All groups of one host may take %d KiB together; with this one they take %d.", maxPlan>>10, all>>10)
+	schedules, err := tx.SchedulesOf(ctx, host.ID)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(planned(schedules, canRun))
+	if err != nil {
+		return fmt.Errorf("encode schedules: %w", err)
+	}
+	if all += len(raw); all > maxPlan {
+		return invalid(field, "All groups and schedules of one host may take %d KiB together; with this change they take %d.", maxPlan>>10, all>>10)
 	}
 	return nil
 }
 
-// DeleteGroup removes a source group. Its snapshots stay where they are. A run
-// that waits or runs must end first.
+// DeleteGroup removes a source group and takes it out of its schedules. Its
+// snapshots stay where they are. A run that an agent has must end first, and so
+// must one that a person let wait; those of schedules are abandoned.
 func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.GroupID) error {
 	if err := require(who, auth.GroupsWrite); err != nil {
 		return err
 	}
 	var g fleet.SourceGroup
+	var left []fleet.Schedule
+	var done drained
 	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
 		if g, err = tx.Group(ctx, id); err != nil {
 			return err
@@ -169,17 +185,28 @@ func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.Gro
 		if err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(active, func(j fleet.Job) bool { return j.Group == id }); i >= 0 {
+		if i := slices.IndexFunc(active, func(j fleet.Job) bool { return j.Group == id && (j.State != job.Queued || j.Schedule == "") }); i >= 0 {
 			return fleet.Conflict("A backup of %s is under way (job %s). Cancel it or wait for its end, then remove the group.", g.Name, active[i].ID)
+		}
+		if left, err = c.leaveSchedules(ctx, tx, who, g); err != nil {
+			return err
 		}
 		if err := tx.DeleteGroup(ctx, g); err != nil {
 			return err
 		}
-		return c.auditChange(ctx, tx, who, "source_group.removed", "source_group", string(id), detailOfGroup(g), nil)
+		if err := c.auditChange(ctx, tx, who, "source_group.removed", "source_group", string(id), detailOfGroup(g), nil); err != nil {
+			return err
+		}
+		done, err = c.judgePending(ctx, tx, g.Host)
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	for _, s := range left {
+		c.events.publish(Event{NounSchedule, string(s.ID)})
+	}
+	c.settleDrained(ctx, done)
 	c.events.publish(Event{NounHost, string(g.Host)})
 	c.hub.poke(g.Host)
 	return nil
