@@ -59,6 +59,7 @@ var Routes = []Route{
 	{"GET", "/alerts", auth.FleetRead, "List open alerts", handle(http.StatusOK, (*API).alerts)},
 	{"POST", "/alerts/{id}/close", auth.HostsEnrol, "Say that an alert was dealt with", handle(http.StatusNoContent, (*API).closeAlert)},
 	{"GET", "/audit", auth.AuditRead, "List who changed what, newest first", handle(http.StatusOK, (*API).audit)},
+	{"GET", "/audit.csv", auth.AuditRead, "Read who changed what as a table, newest first", stream((*API).auditCSV, csvType)},
 
 	{"GET", "/api-tokens", auth.TokensWrite, "List API tokens", handle(http.StatusOK, (*API).apiTokens)},
 	{"POST", "/api-tokens", auth.TokensWrite, "Make an API token", handle(http.StatusCreated, (*API).createAPIToken)},
