@@ -28,7 +28,7 @@ func TestStore(t *testing.T) {
 				"hosts": testHosts, "jobs": testJobs, "pending": testPending, "logs": testLogs, "snapshots": testSnapshots,
 				"alerts": testAlerts, "leases": testLeases, "link": testLink, "concurrent writers": testConcurrentWriters,
 				"a failed change leaves the others alone": testFailedChange, "odd text": testOddText, "enrolment": testEnrollment,
-				"cursors": testCursors, "groups": testGroups, "holding a host": testHoldHost, "host counts": testHostCounts, "unsettled repositories": testUnsettled, "counts": testCounts,
+				"cursors": testCursors, "groups": testGroups, "holding a host": testHoldHost, "host counts": testHostCounts, "schedules": testSchedules, "pauses": testPauses, "unsettled repositories": testUnsettled, "counts": testCounts,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, open(t, engine)) })
 			}
