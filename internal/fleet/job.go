@@ -37,6 +37,9 @@ type Job struct {
 	// one is due.
 	Attempt       int
 	NextAttemptAt time.Time
+	// HurriedAt is when a person asked for it to go at once: it comes first in its
+	// line, and a pause that began before does not hold it.
+	HurriedAt time.Time
 	// By is the job that stands for a skipped one.
 	By job.ID
 	// Phase is what a running one waits for.
@@ -65,10 +68,10 @@ type Job struct {
 }
 
 // IsOccurrence tells whether a schedule asked for the job.
-func (j *Job) IsOccurrence() bool { return !j.ScheduledAt.IsZero() }
+func (j Job) IsOccurrence() bool { return !j.ScheduledAt.IsZero() }
 
 // Occasion says why the job is there.
-func (j *Job) Occasion() job.Occasion {
+func (j Job) Occasion() job.Occasion {
 	occasion := job.Occasion{Schedule: j.Schedule, Root: j.Root, Retry: j.Retry}
 	if j.IsOccurrence() {
 		occasion.ScheduledAt = j.ScheduledAt.UnixMilli()

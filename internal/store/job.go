@@ -12,13 +12,13 @@ import (
 )
 
 const jobColumns = `id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, scheduled_at, scheduled_to,
-	moments, root_id, retry, attempt, next_attempt_at, by_job, phase, trouble, spec, created_at, sent_at, accepted_at,
+	moments, root_id, retry, attempt, next_attempt_at, hurried_at, by_job, phase, trouble, spec, created_at, sent_at, accepted_at,
 	started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted`
 
 func scanJob(row scanner) (j fleet.Job, err error) {
 	var exit sql.NullInt64
 	err = row.Scan(&j.ID, &j.Host, &j.Kind, &j.State, &j.Origin, &j.Cause, &j.AskedBy, &j.Group, &j.Repository, &j.Schedule, instant{&j.ScheduledAt},
-		instant{&j.ScheduledTo}, &j.Moments, &j.Root, &j.Retry, &j.Attempt, instant{&j.NextAttemptAt}, &j.By, &j.Phase, &j.Trouble, encoded{&j.Spec}, instant{&j.CreatedAt},
+		instant{&j.ScheduledTo}, &j.Moments, &j.Root, &j.Retry, &j.Attempt, instant{&j.NextAttemptAt}, instant{&j.HurriedAt}, &j.By, &j.Phase, &j.Trouble, encoded{&j.Spec}, instant{&j.CreatedAt},
 		instant{&j.SentAt}, instant{&j.AcceptedAt}, instant{&j.StartedAt}, instant{&j.FinishedAt}, instant{&j.CancelRequestedAt}, &exit, &j.Error,
 		encoded{&j.Summary}, encoded{&j.Command}, &j.LogLines, &j.LogBytes, &j.LogOmitted)
 	if exit.Valid {
@@ -110,11 +110,11 @@ func (r reader) PendingRun(ctx context.Context, schedule job.ScheduleID, group j
 // InsertJob adds a job. A second waiting run of one group is a conflict.
 func (t *Tx) InsertJob(ctx context.Context, j fleet.Job) error {
 	err := t.exec(ctx, `INSERT INTO jobs (id, host_id, kind, state, origin, cause, asked_by, group_id, repository_id, schedule_id, scheduled_at, scheduled_to,
-		moments, root_id, retry, attempt, next_attempt_at, by_job, phase, trouble, spec, created_at, sent_at,
+		moments, root_id, retry, attempt, next_attempt_at, hurried_at, by_job, phase, trouble, spec, created_at, sent_at,
 		accepted_at, started_at, finished_at, cancel_requested_at, exit_code, error, summary, command, log_lines, log_bytes, log_omitted)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', '', $19, $20, $21, $22, 0, $23, 0, NULL, $24, '', '', 0, 0, 0)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, '', '', $20, $21, $22, $23, 0, $24, 0, NULL, $25, '', '', 0, 0, 0)`,
 		j.ID, j.Host, j.Kind, j.State, j.Origin, j.Cause, j.AskedBy, j.Group, j.Repository, j.Schedule, millis(j.ScheduledAt), millis(j.ScheduledTo),
-		j.Moments, j.Root, j.Retry, j.Attempt, millis(j.NextAttemptAt), j.By, plain(string(j.Spec)), millis(j.CreatedAt), millis(j.SentAt),
+		j.Moments, j.Root, j.Retry, j.Attempt, millis(j.NextAttemptAt), millis(j.HurriedAt), j.By, plain(string(j.Spec)), millis(j.CreatedAt), millis(j.SentAt),
 		millis(j.AcceptedAt), millis(j.FinishedAt), plain(j.Error))
 	if t.engine.uniqueViolation(err) {
 		return fleet.Conflict("A backup of this source group is waiting already.")

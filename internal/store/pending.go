@@ -62,6 +62,15 @@ func (t *Tx) Postpone(ctx context.Context, id job.ID, attempt int, next time.Tim
 	return nil
 }
 
+// Hurry makes a queued run due now, and puts it in front of its line as what a
+// person asked for.
+func (t *Tx) Hurry(ctx context.Context, id job.ID, now time.Time) error {
+	if err := t.exec(ctx, "UPDATE jobs SET next_attempt_at = $1, hurried_at = $1 WHERE id = $2 AND state = 'queued'", millis(now), id); err != nil {
+		return fmt.Errorf("hurry run %s: %w", id, err)
+	}
+	return nil
+}
+
 // GroupBusy returns a running backup of a group, or one that ended well, that an
 // agent accepted between from and to, the latest one; false is none.
 func (r reader) GroupBusy(ctx context.Context, group job.GroupID, from, to time.Time) (fleet.Job, bool, error) {
@@ -117,7 +126,7 @@ type InLine struct {
 
 // Line lists the queued jobs that could take a slot of a rest-server now, but for
 // pauses: their host has a session and is not quarantined, they are due, and the
-// host does not write to their repository. What a person asked for comes first.
+// host does not write to their repository. What a person asked for now comes first.
 func (r reader) Line(ctx context.Context, storage job.HostID, now time.Time, limit, offset int) ([]InLine, error) {
 	items, err := collect(ctx, r.q, func(row scanner) (item InLine, err error) {
 		item.Job, err = scanJob(withMore{row, []any{encoded{&item.Tags}}})
@@ -128,7 +137,7 @@ func (r reader) Line(ctx context.Context, storage job.HostID, now time.Time, lim
 		AND h.session_node <> '' AND h.quarantined_at = 0 AND h.removed_at = 0
 		AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.host_id = j.host_id AND b.repository_id = j.repository_id AND b.state IN ('sent', 'running')
 			AND b.kind IN `+kindList(func(info job.KindInfo) bool { return info.Lock != job.LockNone })+`)
-		ORDER BY CASE j.origin WHEN 'operator' THEN 0 ELSE 1 END, j.next_attempt_at, j.id LIMIT $3 OFFSET $4`, millis(now), storage, limit, offset)
+		ORDER BY CASE WHEN j.hurried_at > 0 THEN 0 ELSE 1 END, j.next_attempt_at, j.id LIMIT $3 OFFSET $4`, millis(now), storage, limit, offset)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs in line: %w", err)
 	}

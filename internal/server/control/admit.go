@@ -92,6 +92,9 @@ func (c *Control) admit(ctx context.Context, s *session) (held bool, err error) 
 		for _, id := range s.hello.Unfinished {
 			s.holding[id] = true
 		}
+		for _, id := range s.hello.Held {
+			s.waiting[id] = true
+		}
 	}
 	c.changedJobs(waiting...)
 	c.events.publish(Event{NounHost, string(s.host)})
@@ -149,6 +152,9 @@ func (c *Control) openSession(ctx context.Context, tx *store.Tx, host fleet.Host
 		return nil, err
 	}
 	host.Address, host.LastSeenAt, host.ClockOffset = s.address, c.now(), s.offset
+	if err := tx.WakePending(ctx, host.ID, c.now()); err != nil {
+		return nil, err
+	}
 	return waiting, tx.OpenSession(ctx, c.node, host)
 }
 

@@ -24,9 +24,11 @@ const maxApplied = 500
 type effects struct {
 	events   []Event
 	pokes    []job.HostID
-	began    []job.ID // now held by the agent
-	ended    []job.ID // no longer
-	rejected []string // why
+	due      []job.ID    // now held by the agent until it is told what to do
+	began    []job.ID    // now accepted by it
+	ended    []job.ID    // no longer held
+	over     []fleet.Job // ended, or replaced: their slots are free
+	rejected []string    // why
 }
 
 func (e *effects) tell(events ...Event) {
@@ -99,11 +101,16 @@ func (c *Control) applyPart(ctx context.Context, s *session, fresh []api.Record)
 	}
 	s.mu.Lock()
 	s.cursor = to
+	for _, id := range after.due {
+		s.waiting[id] = true
+	}
 	for _, id := range after.began {
 		s.holding[id] = true
+		delete(s.waiting, id)
 	}
 	for _, id := range after.ended {
 		delete(s.holding, id)
+		delete(s.waiting, id)
 	}
 	s.mu.Unlock()
 	wake(s.acks)
@@ -117,6 +124,7 @@ func (c *Control) applyPart(ctx context.Context, s *session, fresh []api.Record)
 	for _, host := range after.pokes {
 		c.hub.poke(host)
 	}
+	c.moveLines(ctx, after.over...)
 	return nil
 }
 
@@ -175,6 +183,8 @@ func (a *applier) try(ctx context.Context, r api.Record) error {
 		return reject("%s", err)
 	}
 	switch body := body.(type) {
+	case *api.Due:
+		return a.due(ctx, r, body)
 	case *api.Accepted:
 		return a.accepted(ctx, r, body)
 	case *api.Started:
@@ -191,6 +201,8 @@ func (a *applier) try(ctx context.Context, r api.Record) error {
 		return a.gap(ctx, body)
 	case *api.CancelAsked:
 		return nil // the server asked for it itself
+	case *api.HookRun:
+		return nil // the job's log tells a person of it
 	}
 	return reject("record kind %q has no meaning here", r.Kind)
 }

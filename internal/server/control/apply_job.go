@@ -62,6 +62,11 @@ func (a *applier) accepted(ctx context.Context, r api.Record, body *api.Accepted
 	if !j.CancelRequestedAt.IsZero() {
 		a.after.pokes = append(a.after.pokes, j.Host) // the wish stands
 	}
+	if j.State == job.Queued && j.Error != "" {
+		if err := a.tx.ClearEnd(ctx, j.ID); err != nil { // why an earlier attempt came to nothing
+			return err
+		}
+	}
 	_, err = a.tx.MoveJob(ctx, j.ID, j.State, job.Running, job.ByAgent, a.at(r))
 	return err
 }
@@ -81,6 +86,13 @@ func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accep
 	}
 	// Born running: the index over waiting runs must not stand in its way.
 	j := fleet.Job{ID: r.Job, Host: a.s.host, Kind: body.Kind, State: job.Running, Origin: job.ByAccount, CreatedAt: a.at(r), AcceptedAt: a.at(r)}
+	if body.Kind == job.Backup {
+		_, group := subjectOf(spec)
+		if err := body.Check(r.Job, group); err != nil {
+			return reject("job %s: %s", r.Job, err)
+		}
+		setOccasion(&j, body.Occasion)
+	}
 	j.Repository, j.Group = subjectOf(spec)
 	if _, err := a.repository(ctx, j.Repository); err != nil {
 		return err
@@ -184,6 +196,7 @@ func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) erro
 		return reject("job %s can't go from %s to %.40q", j.ID, j.State, body.State)
 	}
 	a.after.ended = append(a.after.ended, j.ID)
+	a.after.over = append(a.after.over, j)
 	a.after.job(j)
 	if repeated {
 		return nil
@@ -198,7 +211,7 @@ func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) erro
 	if err := a.tx.EndJob(ctx, j.ID, end); err != nil {
 		return err
 	}
-	j.State, j.FinishedAt, j.Error, j.Cause = body.State, at, end.Error, end.Cause
+	j.State, j.FinishedAt, j.Error, j.Cause, j.Trouble = body.State, at, end.Error, end.Cause, end.Trouble
 	switch j.Kind {
 	case job.Backup:
 		return a.backupEnded(ctx, j, body)
@@ -218,13 +231,17 @@ func endOf(body *api.Ended, at time.Time) store.End {
 		s.FindingsOmitted += len(s.Findings) - maxFindings
 		s.Findings = s.Findings[:maxFindings]
 	}
-	return store.End{At: at, Cause: job.Cause(cut(string(body.Cause), maxFact)), ExitCode: body.ExitCode, Error: cut(body.Error, maxSentence), Summary: body.Summary}
+	return store.End{At: at, Cause: job.Cause(cut(string(body.Cause), maxFact)), ExitCode: body.ExitCode, Error: cut(body.Error, maxSentence), Summary: body.Summary,
+		Trouble: job.Trouble(cut(string(body.Trouble), maxFact)), By: job.ID(cut(string(body.By), maxFact))}
 }
 
 // exitNoRepository is restic's code for a repository that is not there.
 const exitNoRepository = 10
 
 func (a *applier) backupEnded(ctx context.Context, j fleet.Job, body *api.Ended) error {
+	if j.State == job.Skipped {
+		return nil // nothing ran
+	}
 	if err := a.tx.NoteBackup(ctx, j); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -61,6 +62,8 @@ type Control struct {
 	live   live
 	events events
 
+	// beside counts the goroutines that drain hosts which have just come.
+	beside sync.WaitGroup
 	// closing ends sessions at shutdown.
 	closing context.Context //nolint:containedctx // the root of sessions, which outlive their requests
 	close   context.CancelCauseFunc

@@ -30,7 +30,7 @@ func (c *Control) handshake(ctx context.Context, conn *websocket.Conn, address s
 		id: job.NewULID(now), conn: conn, address: address, since: now,
 		challenge: api.Challenge{Version: api.Version, ServerKey: c.publicKey(), ServerNonce: make([]byte, api.NonceSize)},
 		wants:     make(chan struct{}, 1), acks: make(chan struct{}, 1), outbox: make(chan any, 4),
-		holding: map[job.ID]bool{}, answers: map[job.ID]*partialAnswer{},
+		holding: map[job.ID]bool{}, waiting: map[job.ID]bool{}, answers: map[job.ID]*partialAnswer{},
 	}
 	_, _ = rand.Read(s.challenge.ServerNonce) // crypto/rand does not fail since Go 1.24
 	if err := s.send(ctx, &s.challenge); err != nil {

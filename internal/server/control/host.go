@@ -108,7 +108,14 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 		if ended, err = tx.ActiveJobs(ctx, id); err != nil {
 			return err
 		}
-		for _, j := range ended {
+		for i, j := range ended {
+			if j.Kind == job.Backup && j.State != job.Running {
+				if err := c.abandon(ctx, tx, j, AbandonHostRemoved, abandonSentences[AbandonHostRemoved]); err != nil {
+					return err
+				}
+				ended[i] = skippedAs(j, job.CauseAbandoned)
+				continue
+			}
 			if _, _, err := c.lose(ctx, tx, j, job.CauseHostRemoved, "The host was removed."); err != nil {
 				return err
 			}
@@ -132,7 +139,7 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 	if err != nil {
 		return err
 	}
-	c.lost(ended, nil)
+	c.lost(ctx, ended, nil)
 	c.hub.poke(id) // its writers say gone and end the sessions
 	for _, r := range repositories {
 		c.hub.poke(r.Storage)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -26,7 +25,8 @@ type NewJob struct {
 	WhenBack bool
 }
 
-// CreateJob asks for one job. A job that the host can have at once is born sent.
+// CreateJob asks for one job. A job that the host can have at once is born sent;
+// one that has to wait for a slot or for its host is queued.
 func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (fleet.Job, error) {
 	if err := require(who, auth.JobsRun); err != nil {
 		return fleet.Job{}, err
@@ -36,7 +36,9 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 		return fleet.Job{}, invalid("kind", "There is no kind of job named %q that can be asked for.", n.Kind)
 	}
 	var created fleet.Job
+	var done drained
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		done = drained{}
 		if err := tx.HoldHost(ctx, n.Host); err != nil {
 			return err
 		}
@@ -47,7 +49,7 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 		if err := runnable(host, info); err != nil {
 			return err
 		}
-		j := fleet.Job{ID: job.NewID(c.now()), Host: host.ID, Kind: n.Kind, State: job.Sent, Origin: job.ByPerson, AskedBy: who.Label(), CreatedAt: c.now(), SentAt: c.now()}
+		j := fleet.Job{ID: job.NewID(c.now()), Host: host.ID, Kind: n.Kind, State: job.Queued, Origin: job.ByPerson, AskedBy: who.Label(), CreatedAt: c.now(), NextAttemptAt: c.now(), HurriedAt: c.now()}
 		spec, err := c.spec(ctx, tx, host, n, &j)
 		if err != nil {
 			return err
@@ -55,11 +57,8 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 		if j.Spec, err = json.Marshal(spec); err != nil {
 			return fmt.Errorf("encode spec: %w", err)
 		}
-		if !host.Online {
-			if !n.WhenBack || n.Kind != job.Backup {
-				return fleet.Conflict("%s is offline%s. Start its agent and try again%s.", host.Name, since(host), whenBackHint(n.Kind))
-			}
-			j.State, j.SentAt = job.Queued, time.Time{}
+		if !host.Online && (!n.WhenBack || n.Kind != job.Backup) {
+			return fleet.Conflict("%s is offline%s. Start its agent and try again%s.", host.Name, since(host), whenBackHint(n.Kind))
 		}
 		if n.Kind == job.Backup {
 			if waiting, ok, err := c.standing(ctx, tx, j, n.WhenBack); err != nil || ok {
@@ -70,13 +69,19 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 		if err := tx.InsertJob(ctx, j); err != nil {
 			return err
 		}
-		created = j
+		if done, err = c.drain(ctx, tx, host.ID); err != nil {
+			return err
+		}
+		if created, err = tx.Job(ctx, j.ID); err != nil {
+			return err
+		}
 		return c.audit(ctx, tx, who, "job.created", NounJob, string(j.ID), map[string]any{"kind": j.Kind, "host_id": j.Host, "group_id": j.Group})
 	})
 	if err != nil {
 		return fleet.Job{}, err
 	}
 	c.changedJobs(created)
+	c.settleDrained(ctx, done)
 	c.hub.poke(created.Host)
 	return created, nil
 }
@@ -89,14 +94,14 @@ func (c *Control) standing(ctx context.Context, tx *store.Tx, j fleet.Job, whenB
 		return fleet.Job{}, false, err
 	}
 	if ok && (whenBack || waiting.State == job.Queued) {
-		return waiting, true, nil
+		return waiting, true, tx.Hurry(ctx, waiting.ID, c.now())
 	}
 	active, err := tx.ActiveJobs(ctx, j.Host)
 	if err != nil {
 		return fleet.Job{}, false, err
 	}
 	for _, other := range active {
-		if other.Kind == job.Backup && other.Group == j.Group {
+		if other.Kind == job.Backup && other.Group == j.Group && other.State != job.Queued {
 			return fleet.Job{}, false, fleet.Conflict("A backup of this source group is under way already (job %s). Wait for its end or cancel it.", other.ID)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/store"
 )
 
 // live holds the progress of running jobs. It is overwritten state: a restart
@@ -91,8 +92,33 @@ func (c *Control) progress(ctx context.Context, s *session, p *job.Progress) err
 	for i, file := range p.CurrentFiles {
 		p.CurrentFiles[i] = strings.Clone(cut(file, maxShownPath)) // not the whole frame
 	}
+	before, _ := c.Progress(p.Job)
+	if before.Phase != p.Phase {
+		if err := elsewhere(func() error { return c.changePhase(ctx, s, p.Job, p.Phase) }); err != nil {
+			return err
+		}
+	}
 	if c.live.set(*p, c.now()) {
 		c.events.publish(Event{NounJob, string(p.Job)})
 	}
+	return nil
+}
+
+// changePhase notes what a job waits for: while it waits, its slot is another's.
+func (c *Control) changePhase(ctx context.Context, s *session, id job.ID, phase job.Phase) error {
+	var j fleet.Job
+	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
+		if err := c.speaks(ctx, tx, s); err != nil {
+			return err
+		}
+		if j, err = tx.Job(ctx, id); err != nil || j.Host != s.host || j.Phase == phase {
+			return ignoreNotFound(err)
+		}
+		return tx.SetPhase(ctx, id, phase)
+	})
+	if err != nil {
+		return err
+	}
+	c.moveLines(ctx, j)
 	return nil
 }

@@ -12,17 +12,19 @@ import (
 
 // Times of what a node does by itself.
 const (
-	leaseEvery  = 10 * time.Second
-	leaseFor    = 30 * time.Second
-	seenEvery   = time.Minute // it writes every host that is online
-	tidyEvery   = time.Hour
-	noContact   = 24 * time.Hour // after it a running job is lost
-	keepLooks   = time.Hour
-	keepJobs    = 400 * 24 * time.Hour
-	keepTokens  = 30 * 24 * time.Hour
-	keepRejects = 90 * 24 * time.Hour
-	keepAlerts  = 400 * 24 * time.Hour // after they were closed
-	tidyAtOnce  = 1000                 // rows in one transaction
+	leaseEvery            = 10 * time.Second
+	leaseFor              = 30 * time.Second
+	seenEvery             = time.Minute // it writes every host that is online
+	tidyEvery             = time.Hour
+	noContact             = 24 * time.Hour      // after it a running job is lost
+	noContactIntermittent = 14 * 24 * time.Hour // the same on an intermittent host
+	keepLooks             = time.Hour
+	keepJobs              = 400 * 24 * time.Hour
+	keepTokens            = 30 * 24 * time.Hour
+	keepRejects           = 90 * 24 * time.Hour
+	keepAlerts            = 400 * 24 * time.Hour // after they were closed
+	keepPauses            = 90 * 24 * time.Hour  // after they have ended
+	tidyAtOnce            = 1000                 // rows in one transaction
 )
 
 // Start shows that this node lives and clears what a dead one left behind. It
@@ -54,6 +56,7 @@ func (c *Control) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			c.Shutdown()
 			c.lobby.wait()
+			c.beside.Wait()
 			over, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			return errors.Join(c.sealRest(over), c.store.Write(over, func(tx *store.Tx) error { return tx.DropNode(over, c.node) }))
@@ -64,7 +67,7 @@ func (c *Control) Run(ctx context.Context) error {
 }
 
 // duties are when a node last did what it does less often than each time.
-type duties struct{ seen, tidied, sealed time.Time }
+type duties struct{ seen, paused, tidied, sealed time.Time }
 
 // due tells whether every has passed since last, and notes that it is done now.
 func due(last *time.Time, now time.Time, every time.Duration) bool {
@@ -98,6 +101,7 @@ func (c *Control) runOnce(ctx context.Context, did *duties) {
 			c.log.Error("audit log not sealed", "error", err)
 		}
 	}
+	c.endPauses(ctx, &did.paused, now)
 	if due(&did.tidied, now, tidyEvery) {
 		if err := c.tidy(ctx, now); err != nil {
 			c.log.Error("old rows not removed", "error", err)
@@ -123,12 +127,12 @@ func (c *Control) sweep(ctx context.Context) error {
 			}
 			waiting = append(waiting, jobs...)
 		}
-		overdue, err := tx.OverdueJobs(ctx, c.now().Add(-noContact), tidyAtOnce)
+		overdue, err := tx.OverdueJobs(ctx, c.now().Add(-noContact), c.now().Add(-noContactIntermittent), tidyAtOnce)
 		if err != nil {
 			return err
 		}
 		for _, j := range overdue {
-			moved, more, err := c.lose(ctx, tx, j, job.CauseNoContact, "Its host has not been heard of for 24 hours. Should it come back, its own account of the job counts.")
+			moved, more, err := c.lose(ctx, tx, j, job.CauseNoContact, "Its host has not been heard of for too long. Should it come back, its own account of the job counts.")
 			if err != nil {
 				return err
 			}
@@ -142,7 +146,8 @@ func (c *Control) sweep(ctx context.Context) error {
 		return err
 	}
 	c.changedJobs(waiting...)
-	c.lost(lost, pokes)
+	c.lost(ctx, lost, pokes)
+	c.moveLines(ctx, waiting...)
 	return nil
 }
 
@@ -182,6 +187,9 @@ func (c *Control) tidy(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if err := tx.DropAlerts(ctx, now.Add(-keepAlerts)); err != nil {
+			return err
+		}
+		if err := tx.DropPauses(ctx, now.Add(-keepPauses)); err != nil {
 			return err
 		}
 		return tx.DropExpiredLeases(ctx, now.Add(-tidyEvery))

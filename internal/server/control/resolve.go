@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/crypto"
@@ -34,6 +35,12 @@ type reading interface {
 	Repository(context.Context, job.RepositoryID) (fleet.Repository, error)
 	Repositories(context.Context, store.RepositoryFilter) ([]fleet.Repository, string, error)
 	SealedRepository(context.Context, job.RepositoryID) ([]byte, error)
+	Schedule(context.Context, job.ScheduleID) (fleet.Schedule, error)
+	SchedulesOf(context.Context, job.HostID) ([]fleet.Schedule, error)
+	Pauses(context.Context, time.Time) ([]fleet.Pause, error)
+	WritingJob(context.Context, job.HostID, job.RepositoryID, job.ID) (fleet.Job, bool, error)
+	SlotsHeld(context.Context, job.HostID, time.Time) (int, error)
+	Line(ctx context.Context, storage job.HostID, now time.Time, limit, offset int) ([]store.InLine, error)
 }
 
 // plan is all that a host should know while the server is away.
@@ -59,10 +66,24 @@ func (c *Control) plan(ctx context.Context, r reading, host fleet.Host) (api.Pla
 	if err != nil {
 		return plan, err
 	}
+	canRun := map[job.GroupID]bool{}
 	for _, g := range groups {
 		if ready[g.Repository] {
 			plan.Groups = append(plan.Groups, Resolve(host, g))
+			canRun[g.ID] = true
 		}
+	}
+	schedules, err := r.SchedulesOf(ctx, host.ID)
+	if err != nil {
+		return plan, err
+	}
+	plan.Schedules = planned(schedules, canRun)
+	pauses, err := r.Pauses(ctx, c.now())
+	if err != nil {
+		return plan, err
+	}
+	if until := fleet.PausedUntil(pauses, host.ID, host.Tags, c.now()); !until.IsZero() {
+		plan.PausedUntil = until.UnixMilli()
 	}
 	raw, err := json.Marshal(plan)
 	if err != nil {

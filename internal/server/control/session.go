@@ -40,6 +40,8 @@ type session struct {
 	cursor uint64
 	// holding are the jobs that the agent has accepted and not ended.
 	holding map[job.ID]bool
+	// waiting are the runs that are due at the agent and wait for a word of ours.
+	waiting map[job.ID]bool
 
 	// The reader's alone: whether the journal was read to where it stood at the
 	// hello, parts of answers, and how many bytes those hold.
@@ -134,6 +136,9 @@ func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, c
 		return
 	}
 	c.log.Info("session opened", "host", s.host, "address", address, "held", held)
+	if !held {
+		c.onAgentHello(s.host)
+	}
 	c.converse(ctx, s, held)
 	cause := context.Cause(ctx)
 	c.depart(s, cause)
@@ -153,7 +158,7 @@ func elsewhere(do func() error) error {
 func (c *Control) converse(ctx context.Context, s *session, held bool) {
 	closed := make(chan struct{})
 	// The reader may have applied records before the writer's first look.
-	said := told{plan: s.hello.PlanDigest, jobs: map[job.ID]bool{}, cancels: map[job.ID]bool{}, cursor: s.position()}
+	said := told{plan: s.hello.PlanDigest, jobs: map[job.ID]bool{}, asked: map[job.ID]time.Time{}, cancels: map[job.ID]bool{}, cursor: s.position()}
 	go func() {
 		defer close(closed)
 		s.end(c.write(ctx, s, &said, held))
@@ -208,6 +213,8 @@ func (c *Control) read(ctx context.Context, s *session, held bool) error {
 			err = elsewhere(func() error { return c.apply(ctx, s, message) })
 		case *job.Progress:
 			err = c.progress(ctx, s, message)
+		case *api.Refused:
+			err = elsewhere(func() error { return c.postpone(ctx, s, message.Job, refusal(message.Reason)) })
 		case *api.Answer:
 			err = c.answer(ctx, s, message, len(frame))
 		case *api.Unsupported:

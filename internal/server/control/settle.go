@@ -2,9 +2,11 @@ package control
 
 import (
 	"context"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/schedule"
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
@@ -15,7 +17,7 @@ func (c *Control) settle(ctx context.Context, s *session) error {
 	if s.settled || s.position() < s.hello.LastSeq {
 		return nil
 	}
-	known := s.held()
+	known, _ := s.held()
 	var lost []fleet.Job
 	var pokes []job.HostID
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
@@ -45,12 +47,12 @@ func (c *Control) settle(ctx context.Context, s *session) error {
 		return err
 	}
 	s.settled = true
-	c.lost(lost, pokes)
+	c.lost(ctx, lost, pokes)
 	return nil
 }
 
 // lost tells of jobs that were lost in a transaction that is durable now.
-func (c *Control) lost(jobs []fleet.Job, pokes []job.HostID) {
+func (c *Control) lost(ctx context.Context, jobs []fleet.Job, pokes []job.HostID) {
 	for _, j := range jobs {
 		c.live.drop(j.ID)
 	}
@@ -58,6 +60,7 @@ func (c *Control) lost(jobs []fleet.Job, pokes []job.HostID) {
 	for _, host := range pokes {
 		c.hub.poke(host)
 	}
+	c.moveLines(ctx, jobs...)
 }
 
 // lose ends a job whose end will not be known, unless it has moved meanwhile. A
@@ -73,10 +76,37 @@ func (c *Control) lose(ctx context.Context, tx *store.Tx, j fleet.Job, cause job
 	j.State, j.FinishedAt, j.Error, j.Cause = job.Lost, c.now(), sentence, cause
 	switch j.Kind {
 	case job.Backup:
-		err = tx.NoteBackup(ctx, j)
+		if err = tx.NoteBackup(ctx, j); err == nil {
+			err = c.retry(ctx, tx, j)
+		}
 	case job.Provision, job.Init:
 		pokes, err = c.storageJobEnded(ctx, tx, j)
-	case job.Snapshots, job.Unlock: // nothing follows
+	case job.Snapshots, job.Unlock, job.PreviewSources: // nothing follows
 	}
 	return true, pokes, err
+}
+
+// retry queues the next attempt of a backup that ended without its agent's word,
+// when its group's rules have one for it. Its agent, should it know the job after
+// all, asks for the same one.
+func (c *Control) retry(ctx context.Context, tx *store.Tx, j fleet.Job) error {
+	if !job.Retryable(j.State, j.Cause, j.Trouble) {
+		return nil
+	}
+	group, err := tx.Group(ctx, j.Group)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	if j.Retry+1 >= group.Options.RetryMax {
+		return nil
+	}
+	occasion, id, err := j.Occasion().Next(j.ID)
+	if err != nil {
+		return err
+	}
+	wait := schedule.Backoff(time.Duration(group.Options.RetryBackoffSeconds)*time.Second, occasion.Retry)
+	next := c.newRun(j.Host, group, id, occasion)
+	next.Origin, next.AskedBy = j.Origin, j.AskedBy
+	next.CreatedAt, next.NextAttemptAt = c.now(), c.now().Add(wait)
+	return c.queueRun(ctx, tx, next)
 }

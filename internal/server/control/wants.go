@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -18,7 +19,7 @@ type wants struct {
 	cancels []api.Cancel
 }
 
-// ask reads what the host of s wants. Jobs that are queued become sent first.
+// ask reads what the host of s wants. What waits is judged first.
 func (c *Control) ask(ctx context.Context, s *session) (w wants, err error) {
 	active, err := c.admitted(ctx, s)
 	if err != nil {
@@ -30,69 +31,72 @@ func (c *Control) ask(ctx context.Context, s *session) (w wants, err error) {
 	if w.plan, err = c.plan(ctx, c.store, w.host); err != nil {
 		return w, err
 	}
-	holding := s.held()
+	holding, waiting := s.held()
 	for _, j := range active {
 		switch {
 		case !j.CancelRequestedAt.IsZero():
-			w.cancels = append(w.cancels, api.Cancel{ID: j.ID, Cause: job.CauseOperator})
+			w.cancels = append(w.cancels, api.Cancel{ID: j.ID, State: job.Cancelled, Cause: job.CauseOperator})
 		case j.State == job.Sent && !holding[j.ID]:
 			w.jobs = append(w.jobs, j)
 		}
 		delete(holding, j.ID)
+		delete(waiting, j.ID)
 	}
-	for held := range holding {
-		j, err := c.store.Job(ctx, held)
-		if errors.Is(err, fleet.ErrNotFound) {
-			continue // the agent's record of it is still to come
-		}
-		if err != nil {
-			return w, err
-		}
-		// Only what was ended here goes down; lost is a guess that the agent may
-		// still correct, and what the agent ended it no longer holds.
-		if j.Host == s.host && (j.State == job.Cancelled || j.State == job.Skipped) {
-			w.cancels = append(w.cancels, api.Cancel{ID: held, Cause: job.CauseOperator})
+	for _, held := range []map[job.ID]bool{holding, waiting} {
+		for id := range held {
+			cancel, err := c.endedHere(ctx, s.host, id)
+			if err != nil {
+				return w, err
+			}
+			if cancel != nil {
+				w.cancels = append(w.cancels, *cancel)
+			}
 		}
 	}
 	return w, nil
 }
 
-// admitted lists the jobs of the host of s that have not ended, after it has
-// moved the queued ones to sent.
-func (c *Control) admitted(ctx context.Context, s *session) ([]fleet.Job, error) {
-	active, err := c.store.ActiveJobs(ctx, s.host)
-	if err != nil {
+// endedHere makes the cancel of a job that the agent holds and that was ended
+// here; nil is that it was not. Lost is a guess that the agent may still correct,
+// and what the agent ended it no longer holds.
+func (c *Control) endedHere(ctx context.Context, host job.HostID, id job.ID) (*api.Cancel, error) {
+	j, err := c.store.Job(ctx, id)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return nil, nil // the agent's record of it is still to come
+	}
+	if err != nil || j.Host != host || j.State != job.Cancelled && j.State != job.Skipped {
 		return nil, err
 	}
-	queued := false
-	for _, j := range active {
-		queued = queued || j.State == job.Queued
+	cancel := &api.Cancel{ID: id, State: j.State, Cause: j.Cause, Error: j.Error}
+	if cancel.Cause == "" {
+		cancel.Cause = job.CauseOperator
 	}
-	if !queued {
-		return active, nil
+	return cancel, nil
+}
+
+// admitted lists the jobs of the host of s that have not ended, after those that
+// wait were judged.
+func (c *Control) admitted(ctx context.Context, s *session) ([]fleet.Job, error) {
+	active, err := c.store.ActiveJobs(ctx, s.host)
+	if err != nil || !slices.ContainsFunc(active, func(j fleet.Job) bool { return j.State == job.Queued }) {
+		return active, err
 	}
+	var done drained
 	err = c.store.Write(ctx, func(tx *store.Tx) error {
 		if err := c.speaks(ctx, tx, s); err != nil {
 			return err
 		}
-		if active, err = tx.ActiveJobs(ctx, s.host); err != nil {
+		if done, err = c.drain(ctx, tx, s.host); err != nil {
 			return err
 		}
-		for i, j := range active {
-			if j.State != job.Queued {
-				continue
-			}
-			moved, err := tx.MoveJob(ctx, j.ID, job.Queued, job.Sent, job.ByServer, c.now())
-			if err != nil {
-				return err
-			}
-			if moved {
-				active[i].State = job.Sent
-			}
-		}
-		return nil
+		active, err = tx.ActiveJobs(ctx, s.host)
+		return err
 	})
-	return active, err
+	if err != nil {
+		return nil, err
+	}
+	c.settleDrained(ctx, done)
+	return active, nil
 }
 
 // closeSession notes that s has ended: what was sent and not accepted waits
@@ -113,6 +117,7 @@ func (c *Control) closeSession(ctx context.Context, s *session) error {
 		return err
 	})
 	c.changedJobs(waiting...)
+	c.moveLines(ctx, waiting...)
 	return err
 }
 

@@ -3,21 +3,26 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
-	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/schedule"
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
 // told is what this connection has been told. It dies with the connection, so
 // all of it may be said again on the next one.
 type told struct {
-	plan    string
-	jobs    map[job.ID]bool
+	plan string
+	jobs map[job.ID]bool
+	// asked are the jobs that wait for the agent's word, and since when. Looks are
+	// not among them, they take their time.
+	asked   map[job.ID]time.Time
 	cancels map[job.ID]bool
 	cursor  uint64
 }
@@ -28,6 +33,8 @@ type told struct {
 func (c *Control) write(ctx context.Context, s *session, said *told, held bool) error {
 	ping := time.NewTicker(time.Duration(c.intervals.Ping) * time.Millisecond)
 	defer ping.Stop()
+	patience := time.NewTimer(0) // runs while a job waits for the agent's word
+	defer patience.Stop()
 	s.pokeWants()
 	for {
 		select {
@@ -55,6 +62,13 @@ func (c *Control) write(ctx context.Context, s *session, said *told, held bool) 
 			if err := elsewhere(func() error { return c.tell(ctx, s, said, held) }); err != nil {
 				return err
 			}
+		case <-patience.C:
+			if err := elsewhere(func() error { return c.unanswered(ctx, s, said) }); err != nil {
+				return err
+			}
+		}
+		if left, waiting := said.patience(c.now()); waiting {
+			patience.Reset(left)
 		}
 	}
 }
@@ -65,11 +79,12 @@ func (s *session) position() uint64 {
 	return s.cursor
 }
 
-// held are the jobs that the agent holds, as far as its journal was read.
-func (s *session) held() map[job.ID]bool {
+// held are the jobs that the agent has accepted, and the due runs that wait for a
+// word of ours, as far as its journal was read.
+func (s *session) held() (holding, waiting map[job.ID]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.holding)
+	return maps.Clone(s.holding), maps.Clone(s.waiting)
 }
 
 // speaks proves that s still is the host's session: only it may change anything
@@ -132,7 +147,11 @@ func (c *Control) tell(ctx context.Context, s *session, said *told, held bool) e
 			return err
 		}
 		said.jobs[j.ID] = true
+		if info, _ := job.InfoOf(j.Kind); !info.Look {
+			said.asked[j.ID] = c.now()
+		}
 	}
+	said.forget(w.jobs)
 	for _, cancel := range w.cancels {
 		if said.cancels[cancel.ID] {
 			continue
@@ -143,6 +162,58 @@ func (c *Control) tell(ctx context.Context, s *session, said *told, held bool) e
 		said.cancels[cancel.ID] = true
 	}
 	return nil
+}
+
+// forget drops what no longer waits for the agent's word: should it ever be sent
+// again, this connection must say it again.
+func (t *told) forget(waiting []fleet.Job) {
+	for id := range t.jobs {
+		if !slices.ContainsFunc(waiting, func(j fleet.Job) bool { return j.ID == id }) {
+			delete(t.jobs, id)
+			delete(t.asked, id)
+		}
+	}
+}
+
+// patience is how long the job that was asked for first may still go without an
+// answer; false is that none waits for one.
+func (t *told) patience(now time.Time) (left time.Duration, waiting bool) {
+	for _, at := range t.asked {
+		if rest := schedule.AnswerPatience - now.Sub(at); !waiting || rest < left {
+			left, waiting = rest, true
+		}
+	}
+	return max(left, 0), waiting
+}
+
+// unanswered takes back the jobs that the agent has had for too long without a
+// word, and lets those that can't be taken back be sent again.
+func (c *Control) unanswered(ctx context.Context, s *session, said *told) error {
+	holding, _ := s.held()
+	for id, at := range said.asked {
+		if holding[id] {
+			delete(said.asked, id)
+			continue
+		}
+		if c.now().Sub(at) < schedule.AnswerPatience {
+			continue
+		}
+		delete(said.asked, id)
+		delete(said.jobs, id)
+		if err := c.postpone(ctx, s, id, fmt.Sprintf("Its agent did not answer within %d seconds.", int(schedule.AnswerPatience.Seconds()))); err != nil {
+			return err
+		}
+		s.pokeWants()
+	}
+	return nil
+}
+
+// refusal is an agent's word about why it can't take a job, within bounds.
+func refusal(reason string) string {
+	if reason == "" {
+		return "Its agent refused it without a reason."
+	}
+	return "Its agent refused it: " + cut(reason, maxReason)
 }
 
 // dispatch sends one job. One that can no longer be resolved ends.
@@ -162,15 +233,9 @@ func (c *Control) dispatch(ctx context.Context, s *session, host fleet.Host, j f
 		c.log.Error("job not sent", "job", j.ID, "host", j.Host, "error", reason.cause)
 	}
 	err = c.store.Write(ctx, func(tx *store.Tx) error {
-		moved, err := tx.MoveJob(ctx, j.ID, job.Sent, job.Skipped, job.ByServer, c.now())
-		if err != nil || !moved {
-			return err
-		}
-		if err := tx.EndJob(ctx, j.ID, store.End{At: c.now(), Error: reason.sentence}); err != nil {
-			return err
-		}
-		return c.audit(ctx, tx, auth.Server, "job.abandoned", NounJob, string(j.ID), map[string]string{"reason": reason.sentence})
+		return c.abandon(ctx, tx, j, AbandonUnresolvable, reason.sentence)
 	})
 	c.changedJobs(j)
+	c.moveLines(ctx, j)
 	return err
 }

@@ -180,6 +180,7 @@ CREATE TABLE jobs (
     retry               BIGINT NOT NULL,
     attempt             BIGINT NOT NULL,
     next_attempt_at     BIGINT NOT NULL,
+    hurried_at          BIGINT NOT NULL,
     by_job              TEXT NOT NULL,
     phase               TEXT NOT NULL,
     trouble             TEXT NOT NULL,
