@@ -213,9 +213,12 @@ func (r reader) CountHosts(ctx context.Context, now time.Time) (c HostCounts, er
 
 // InsertHost adds an enrolled host.
 func (t *Tx) InsertHost(ctx context.Context, h fleet.Host) error {
-	storage := fleet.Storage{Slots: fleet.DefaultSlots}
+	var storage fleet.Storage
 	if h.Storage != nil {
 		storage = *h.Storage
+	}
+	if storage.Slots == 0 {
+		storage.Slots = fleet.DefaultSlots
 	}
 	if h.Presence == "" {
 		h.Presence = fleet.AlwaysOn

@@ -189,10 +189,11 @@ func TestHostRemoval(t *testing.T) {
 	a.end(running.ID, job.Succeeded) // nothing is taken from it any more
 	a.flush()
 	a.awaitEnd()
-	for _, id := range []job.ID{running.ID, waiting.ID} {
-		if j := r.job(id); j.State != job.Lost || j.Cause != job.CauseHostRemoved {
-			t.Errorf("job = %+v", j)
-		}
+	if j := r.job(running.ID); j.State != job.Lost || j.Cause != job.CauseHostRemoved {
+		t.Errorf("job = %+v", j)
+	}
+	if j := r.job(waiting.ID); j.State != job.Skipped || j.Cause != job.CauseAbandoned || r.audited("pending_run.abandoned", string(j.ID)) != 1 {
+		t.Errorf("what waited for the repository = %+v", j)
 	}
 	if jobs := r.active(box.host); len(jobs) != 1 || jobs[0].State != job.Queued {
 		t.Fatalf("while the box is offline %+v waits", jobs)

@@ -318,7 +318,7 @@ func TestUnresolvableJobEnds(t *testing.T) {
 	if j = r.awaitState(j.ID, job.Skipped); !strings.Contains(j.Error, "source group was removed") {
 		t.Errorf("job = %+v", j)
 	}
-	if r.audited("job.abandoned", string(j.ID)) != 1 {
+	if r.audited("pending_run.abandoned", string(j.ID)) != 1 {
 		t.Error("it is not audited")
 	}
 	a.quiet(r)
