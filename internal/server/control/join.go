@@ -115,6 +115,9 @@ func (c *Control) join(ctx context.Context, tx *store.Tx, e fleet.EnrollmentToke
 	if err := c.giveRepository(ctx, tx, e, host); err != nil {
 		return host, err
 	}
+	if err := c.giveGroup(ctx, tx, host); err != nil {
+		return host, err
+	}
 	e.UsedAt, e.UsedBy, e.UsedKey = now, host.ID, r.AgentKey
 	if err := tx.SeeEnrollment(ctx, e.ID, address, now); err != nil {
 		return host, err
@@ -171,6 +174,25 @@ func (c *Control) giveRepository(ctx context.Context, tx *store.Tx, e fleet.Enro
 		return err
 	}
 	return nil
+}
+
+// giveGroup makes the source group that a new host begins with, if it backs up
+// anywhere. No schedule runs it: its operator sees it first.
+func (c *Control) giveGroup(ctx context.Context, tx *store.Tx, host fleet.Host) error {
+	repositories, _, err := tx.Repositories(ctx, store.RepositoryFilter{Host: host.ID})
+	if err != nil || len(repositories) == 0 {
+		return err
+	}
+	g, known := fleet.DefaultGroup(host.OS)
+	if !known {
+		return nil
+	}
+	now := c.now()
+	g.ID, g.Host, g.Repository, g.CreatedAt, g.UpdatedAt = job.GroupID(job.NewULID(now)), host.ID, repositories[0].ID, now, now
+	if err := tx.InsertGroup(ctx, g); err != nil {
+		return err
+	}
+	return c.auditChange(ctx, tx, auth.Server, "source_group.created", "source_group", string(g.ID), nil, detailOfGroup(g))
 }
 
 // freeName is the wanted name, or the machine's own, with a number behind it if

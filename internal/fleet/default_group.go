@@ -1,0 +1,24 @@
+package fleet
+
+// DefaultGroupName is the group that a host joins with.
+const DefaultGroupName = "default"
+
+// defaultIncludes are what is worth keeping on a machine of each system, by the
+// name that Go gives it: settings, homes and data. Programs are installed again.
+var defaultIncludes = map[string][]string{
+	"linux":   {"/etc", "/home", "/opt", "/root", "/srv", "/usr/local", "/var"},
+	"freebsd": {"/etc", "/home", "/root", "/usr/local", "/var"},
+	"darwin":  {"/Users"},
+	"windows": {`C:\ProgramData`, `C:\Users`},
+}
+
+// DefaultGroup is the source group that a host of a system joins with, for its
+// operator to see and change before the first backup; false is that nothing is
+// known of the system. Host, repository and id are the caller's.
+func DefaultGroup(os string) (SourceGroup, bool) {
+	includes, known := defaultIncludes[os]
+	g := SourceGroup{Name: DefaultGroupName, Includes: includes, Excludes: []string{}, Options: DefaultGroupOptions(), Retention: DefaultRetention}
+	// What somebody works on is open there, and only a shadow copy can read it.
+	g.Options.UseVSS = os == "windows"
+	return g, known
+}
