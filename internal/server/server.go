@@ -159,6 +159,10 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, <-working, s.Close())
 }
 
+// DrainAllDue sends what waits and is due to the hosts that are there. Whoever runs
+// the server calls it every half minute.
+func (s *Server) DrainAllDue(ctx context.Context) error { return s.control.DrainAllDue(ctx) }
+
 // Close closes what New opened. It is for a server that never ran.
 func (s *Server) Close() error {
 	var errs []error
