@@ -153,6 +153,13 @@ var causes = []struct {
 	{job.CauseHostRemoved, "The host was removed."},
 	{job.CauseNoContact, "The host was out of contact for too long."},
 	{job.CauseSessionEnded, "The connection to the host ended."},
+	{job.CausePaused, "Scheduled runs were paused at its moment."},
+	{job.CauseOverlapped, "Another run of its source group was still at work at its moment."},
+	{job.CauseCoalesced, "Another run of its source group does its work."},
+	{job.CauseMissed, "The machine was off at its moment, and its schedule catches nothing up."},
+	{job.CauseSatisfied, "A later backup of its source group has done its work."},
+	{job.CauseAbandoned, "What it was for is gone or switched off, or all its attempts are used up."},
+	{job.CauseDropped, "A person took it out of the line."},
 }
 
 func causeSentence(cause job.Cause) string {

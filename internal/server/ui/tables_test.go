@@ -20,7 +20,8 @@ func TestTablesCoverTheirLists(t *testing.T) {
 		}
 	}
 	for _, cause := range []job.Cause{job.CauseOperator, job.CauseAgentStopped, job.CauseShutdown, job.CauseSleep, job.CauseTimeout, job.CauseKilled,
-		job.CauseRestarted, job.CauseHostRemoved, job.CauseNoContact, job.CauseSessionEnded} {
+		job.CauseRestarted, job.CauseHostRemoved, job.CauseNoContact, job.CauseSessionEnded, job.CausePaused, job.CauseOverlapped, job.CauseCoalesced,
+		job.CauseMissed, job.CauseSatisfied, job.CauseAbandoned, job.CauseDropped} {
 		if strings.Contains(causeSentence(cause), string(cause)+`"`) {
 			t.Errorf("cause %s has no sentence", cause)
 		}
