@@ -105,12 +105,14 @@ func NextTimes(c *Calendar, from time.Time, n int) []time.Time {
 // Between are the moments after one instant and up to another, that one
 // included, oldest first and at most so many.
 func (c *Calendar) Between(after, until time.Time, most int) []time.Time {
+	if most <= 0 {
+		return nil
+	}
 	var found []time.Time
 	for moment := range c.moments(after, until) {
-		if len(found) >= most {
+		if found = append(found, moment); len(found) == most {
 			break
 		}
-		found = append(found, moment)
 	}
 	return found
 }
@@ -198,6 +200,12 @@ func (c *Calendar) stretchAt(second int64) stretch {
 	start, end := at.ZoneBounds()
 	if !end.IsZero() {
 		s.end = end.Unix()
+	}
+	if s.end <= second {
+		// Go ends every year of a zone's standing rule after 365 days, so that 31
+		// December of a leap year lies behind its own end (golang/go#81583). No
+		// clock is changed between it and the year's end.
+		s.end = time.Date(at.UTC().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC).Unix()
 	}
 	if !start.IsZero() {
 		s.start = start.Unix()

@@ -52,10 +52,10 @@ var shortForms = map[string]string{
 // sentence for a person; "" when nothing is.
 func parsePattern(text string) (p pattern, problem string) {
 	const longest = 200
-	words := strings.Fields(text)
 	if len(text) > longest {
 		return p, fmt.Sprintf("The rule is longer than %d characters.", longest)
 	}
+	words := strings.Fields(text)
 	if len(words) == 0 {
 		return p, `Say when it is due, for example "30 2 * * *" for every day at 02:30.`
 	}
@@ -113,6 +113,9 @@ func (f field) parse(text string) (set uint64, problem string) {
 			case !stepped:
 				high = low
 			}
+			if f.week && low == 7 && high != 7 {
+				low = 0 // Sunday to Tuesday
+			}
 		}
 		if low > high {
 			return 0, fmt.Sprintf("The %s goes from %s back to %s; write it as two ranges with a comma.", f.name, lowText, highText)
@@ -144,7 +147,7 @@ func (f field) value(text string) (value int, problem string) {
 	case !ok:
 		return 0, fmt.Sprintf("%.20q is no %s.", text, f.name)
 	case f.week && value == 7:
-		return 0, ""
+		return 7, ""
 	case value < f.low || value > f.high:
 		return 0, fmt.Sprintf("The %s goes from %d to %d; %d is outside.", f.name, f.low, f.high, value)
 	}
