@@ -43,6 +43,11 @@ type Host struct {
 	// ClockOffset is the agent's clock minus the server's at its last hello.
 	ClockOffset time.Duration
 
+	// PlanDigest names the plan that its agent said it has, or was sent since; ""
+	// is none. PlanAt is since when that is known.
+	PlanDigest string
+	PlanAt     time.Time
+
 	QuarantinedAt time.Time
 	RemovedAt     time.Time
 

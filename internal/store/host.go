@@ -17,7 +17,7 @@ const nodeLease = "node:"
 
 const hostColumns = `h.id, h.name, h.tags, h.restic_host, h.public_key, h.hostname, h.os, h.arch, h.agent_version,
 	h.restic_version, h.allowed, h.hooks, h.presence, h.address, h.storage_url, h.storage_free, h.storage_total, h.slots, h.enrolled_at, h.last_seen_at,
-	h.clock_offset, h.quarantined_at, h.removed_at, h.last_backup_at, h.last_backup_state, h.last_ended_at, h.last_job_id,
+	h.clock_offset, h.plan_digest, h.plan_at, h.quarantined_at, h.removed_at, h.last_backup_at, h.last_backup_state, h.last_ended_at, h.last_job_id,
 	h.last_error, coalesce((SELECT l.until FROM leases l WHERE h.session_node <> '' AND l.name = 'node:' || h.session_node), 0)`
 
 func scanHost(row scanner) (fleet.Host, error) {
@@ -31,7 +31,7 @@ func scanHost(row scanner) (fleet.Host, error) {
 	)
 	err := row.Scan(&h.ID, &h.Name, encoded{&h.Tags}, &h.ResticHost, binary{&h.PublicKey}, &h.Hostname, &h.OS, &h.Arch, &h.AgentVersion,
 		&h.ResticVersion, allowedRaw, encoded{&hooks}, &h.Presence, &h.Address, &storage.URL, &storage.BytesFree, &storage.BytesTotal, &storage.Slots, instant{&h.EnrolledAt}, instant{&h.LastSeenAt},
-		&offset, instant{&h.QuarantinedAt}, instant{&h.RemovedAt}, instant{&h.LastBackupAt}, &h.LastBackupState, instant{&h.LastEndedAt}, &h.LastJobID,
+		&offset, &h.PlanDigest, instant{&h.PlanAt}, instant{&h.QuarantinedAt}, instant{&h.RemovedAt}, instant{&h.LastBackupAt}, &h.LastBackupState, instant{&h.LastEndedAt}, &h.LastJobID,
 		&h.LastError, instant{&lease})
 	h.HookNames, h.HooksSent = hooks.Names, hooks.Sent
 	h.ClockOffset = time.Duration(offset) * time.Millisecond
@@ -224,9 +224,9 @@ func (t *Tx) InsertHost(ctx context.Context, h fleet.Host) error {
 		h.Presence = fleet.AlwaysOn
 	}
 	err := t.exec(ctx, `INSERT INTO hosts (id, name, tags, restic_host, public_key, hostname, os, arch, agent_version, restic_version,
-		allowed, hooks, presence, address, storage_url, storage_free, storage_total, slots, enrolled_at, last_seen_at, session_node, clock_offset, journal_id, cursor,
+		allowed, hooks, presence, address, storage_url, storage_free, storage_total, slots, enrolled_at, last_seen_at, session_node, clock_offset, plan_digest, plan_at, journal_id, cursor,
 		connect_counter, counter_floor, quarantined_at, removed_at, last_backup_at, last_backup_state, last_ended_at, last_job_id, last_error)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0, '', 0, '', 0, 0, 0, 0, 0, 0, '', 0, '', '')`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0, '', 0, '', 0, '', 0, 0, 0, 0, 0, 0, '', 0, '', '')`,
 		h.ID, h.Name, encode(h.Tags), h.ResticHost, encodeBytes(h.PublicKey), plain(h.Hostname), plain(h.OS), plain(h.Arch), plain(h.AgentVersion),
 		plain(h.ResticVersion), encode(h.Allowed), encode(hooks{h.HookNames, h.HooksSent}), h.Presence, h.Address,
 		storage.URL, storage.BytesFree, storage.BytesTotal, storage.Slots, millis(h.EnrolledAt))

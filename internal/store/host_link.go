@@ -59,12 +59,21 @@ func (t *Tx) OpenSession(ctx context.Context, node string, h fleet.Host) error {
 		storage = *h.Storage
 	}
 	err := t.exec(ctx, `UPDATE hosts SET session_node = $1, hostname = $2, os = $3, arch = $4, agent_version = $5, restic_version = $6,
-		allowed = $7, address = $8, storage_url = $9, storage_free = $10, storage_total = $11, last_seen_at = $12, clock_offset = $13, hooks = $14 WHERE id = $15`,
+		allowed = $7, address = $8, storage_url = $9, storage_free = $10, storage_total = $11, last_seen_at = $12, clock_offset = $13, hooks = $14,
+		plan_digest = $15, plan_at = $16 WHERE id = $17`,
 		node, plain(h.Hostname), plain(h.OS), plain(h.Arch), plain(h.AgentVersion), plain(h.ResticVersion), encode(h.Allowed), h.Address,
 		plain(storage.URL), storage.BytesFree, storage.BytesTotal, millis(h.LastSeenAt), h.ClockOffset.Milliseconds(),
-		encode(hooks{h.HookNames, h.HooksSent}), h.ID)
+		encode(hooks{h.HookNames, h.HooksSent}), plain(h.PlanDigest), millis(h.PlanAt), h.ID)
 	if err != nil {
 		return fmt.Errorf("open session of host %s: %w", h.ID, err)
+	}
+	return nil
+}
+
+// SetPlan notes that a host was sent a plan.
+func (t *Tx) SetPlan(ctx context.Context, id job.HostID, digest string, now time.Time) error {
+	if err := t.exec(ctx, "UPDATE hosts SET plan_digest = $1, plan_at = $2 WHERE id = $3", digest, millis(now), id); err != nil {
+		return fmt.Errorf("note plan of host %s: %w", id, err)
 	}
 	return nil
 }

@@ -151,6 +151,9 @@ func (c *Control) openSession(ctx context.Context, tx *store.Tx, host fleet.Host
 	if err := c.checkAuditHead(ctx, tx, host, s.hello.AuditHead); err != nil {
 		return nil, err
 	}
+	if said := tidyText(s.hello.PlanDigest, maxFact); said != host.PlanDigest {
+		host.PlanDigest, host.PlanAt = said, c.now()
+	}
 	host.Address, host.LastSeenAt, host.ClockOffset = s.address, c.now(), s.offset
 	if err := tx.WakePending(ctx, host.ID, c.now()); err != nil {
 		return nil, err

@@ -94,6 +94,12 @@ func (c *Control) plan(ctx context.Context, r reading, host fleet.Host) (api.Pla
 	return plan, nil
 }
 
+// PlanDigest names the plan that a host should have now.
+func (c *Control) PlanDigest(ctx context.Context, host fleet.Host) (string, error) {
+	plan, err := c.plan(ctx, c.store, host)
+	return plan.Digest, err
+}
+
 // access opens what is needed to reach a repository as its host does.
 func (c *Control) access(ctx context.Context, r reading, repository fleet.Repository) (api.Access, error) {
 	secrets, err := c.secrets(ctx, r, repository.ID)

@@ -44,6 +44,47 @@ func TestPlanIsToldOnceAndAgainWhenItChanges(t *testing.T) {
 	}
 }
 
+// TestPlanThatAHostHasIsKnown: what it said or was sent is compared with what it
+// should have, also while it is away.
+func TestPlanThatAHostHasIsKnown(t *testing.T) {
+	r := newRig(t)
+	a := r.endpoint("web")
+	g := r.group(a.host, "etc")
+	standing := func() (has, wanted string) {
+		t.Helper()
+		host := r.host(a.host)
+		wanted, err := r.PlanDigest(t.Context(), host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return host.PlanDigest, wanted
+	}
+	if has, wanted := standing(); has != "" || wanted == "" {
+		t.Errorf("before it ever came it has %q of %q", has, wanted)
+	}
+	a.connect()
+	first := await[*api.Plan](a, 1)
+	r.await("the plan to be noted", func() bool {
+		has, wanted := standing()
+		return has == first.Digest && has == wanted
+	})
+	a.leave(r)
+	g.Includes = []string{"/srv"}
+	if _, err := r.UpdateGroup(t.Context(), auth.Server, g); err != nil {
+		t.Fatal(err)
+	}
+	since := r.host(a.host).PlanAt
+	if has, wanted := standing(); has != first.Digest || has == wanted || since.IsZero() {
+		t.Errorf("away it has %q since %v, wanted is %q", has, since, wanted)
+	}
+	a.connect()
+	again := await[*api.Plan](a, 1)
+	r.await("the newer plan to be noted", func() bool {
+		has, wanted := standing()
+		return has == again.Digest && has == wanted
+	})
+}
+
 // TestJobIsToldOncePerConnection: what was sent is repeated on each connection
 // until the journal speaks of it, and goes back to queued between them.
 func TestJobIsToldOncePerConnection(t *testing.T) {

@@ -114,6 +114,24 @@ func (c *Control) ended(link store.Link, s *session) error {
 	return nil
 }
 
+// planSent notes which plan the host has now, for the page that shows whether it
+// is the one that it should have.
+func (c *Control) planSent(ctx context.Context, s *session, w wants) error {
+	if w.host.PlanDigest == w.plan.Digest {
+		return nil
+	}
+	err := c.store.Write(ctx, func(tx *store.Tx) error {
+		if err := c.speaks(ctx, tx, s); err != nil {
+			return err
+		}
+		return tx.SetPlan(ctx, s.host, w.plan.Digest, c.now())
+	})
+	if err == nil {
+		c.events.publish(Event{NounHost, string(s.host)})
+	}
+	return err
+}
+
 // tell asks what the host wants and says what is new to this connection.
 func (c *Control) tell(ctx context.Context, s *session, said *told, held bool) error {
 	link, err := c.store.Link(ctx, s.host)
@@ -138,6 +156,9 @@ func (c *Control) tell(ctx context.Context, s *session, said *told, held bool) e
 			return err
 		}
 		said.plan = w.plan.Digest
+		if err := c.planSent(ctx, s, w); err != nil {
+			return err
+		}
 	}
 	for _, j := range w.jobs {
 		if said.jobs[j.ID] {

@@ -75,6 +75,8 @@ CREATE TABLE hosts (
     last_seen_at      BIGINT NOT NULL,
     session_node      TEXT NOT NULL,
     clock_offset      BIGINT NOT NULL,
+    plan_digest       TEXT NOT NULL,
+    plan_at           BIGINT NOT NULL,
     journal_id        TEXT NOT NULL,
     cursor            BIGINT NOT NULL CHECK (cursor >= 0),
     connect_counter   BIGINT NOT NULL,
