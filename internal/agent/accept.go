@@ -2,13 +2,16 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/restic-manager/restic-manager/internal/agent/journal"
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
-// takeJob takes one job from the server. Only its acceptance is waited for.
+// takeJob takes one job from the server. Only its acceptance is waited for. One
+// that can't be taken now is refused, so that the server asks again later.
 func (a *Agent) takeJob(ctx context.Context, s *session, asked *api.Job) error {
 	if !job.ValidID(string(asked.ID)) {
 		return fmt.Errorf("a job came with the id %.40q", asked.ID)
@@ -18,6 +21,17 @@ func (a *Agent) takeJob(ctx context.Context, s *session, asked *api.Job) error {
 		a.tasks.look(ctx, s, asked)
 		return nil
 	}
+	if err := a.admitJob(asked); err != nil {
+		a.log.Error("a job could not be taken", "job", asked.ID, "kind", asked.Kind, "error", err)
+		s.say(ctx, &api.Refused{Job: asked.ID, Reason: whyNotTaken(err)})
+	}
+	return nil
+}
+
+// admitJob accepts a job from the server, or journals why it never will be.
+func (a *Agent) admitJob(asked *api.Job) error {
+	a.accepting.Lock()
+	defer a.accepting.Unlock()
 	if a.journal.Known(asked.ID) {
 		return nil
 	}
@@ -26,18 +40,43 @@ func (a *Agent) takeJob(ctx context.Context, s *session, asked *api.Job) error {
 		a.log.Warn("job refused", "job", asked.ID, "kind", asked.Kind, "reason", problem)
 		return a.append(api.RecordEnded, asked.ID, api.Ended{State: job.Failed, Error: problem})
 	}
-	t := a.newTask(asked.ID, info, spec, asked.Access)
+	accepted := api.Accepted{Kind: asked.Kind, Origin: asked.Origin, Occasion: asked.Occasion, Spec: asked.Spec}
+	_, err := a.accept(asked.ID, spec, asked.Access, accepted)
+	return err
+}
+
+// errStopping is why a job is not taken while the agent ends.
+var errStopping = errors.New("the agent is being stopped")
+
+// accept writes a job down and lets it wait for its turn. Not written down is not
+// accepted. The caller holds accepting.
+func (a *Agent) accept(id job.ID, spec job.Spec, access *api.Access, accepted api.Accepted) (*task, error) {
 	if !a.tasks.isOpen() {
-		return nil // the server repeats it in the next session
+		return nil, errStopping
 	}
-	if err := a.append(api.RecordAccepted, asked.ID, api.Accepted{Kind: asked.Kind, Origin: asked.Origin, Spec: asked.Spec}); err != nil {
-		// Not written down is not accepted. The session ends over it, and the
-		// server repeats the job in the next one.
-		return fmt.Errorf("job %s not accepted: %w", asked.ID, err)
+	now := a.options.Now()
+	if err := a.append(api.RecordAccepted, id, accepted); err != nil {
+		return nil, err
 	}
-	a.log.Info("job accepted", "job", asked.ID, "kind", asked.Kind)
+	a.log.Info("job accepted", "job", id, "kind", accepted.Kind)
+	info, _ := job.InfoOf(accepted.Kind)
+	t := a.newTask(id, info, spec, access)
+	t.occasion, t.since = accepted.Occasion, now
 	a.tasks.add(t)
-	return nil
+	return t, nil
+}
+
+// whyNotTaken says for a person why a job can't be taken now.
+func whyNotTaken(err error) string {
+	switch {
+	case errors.Is(err, errStopping):
+		return "The agent is being stopped."
+	case errors.Is(err, journal.ErrFull):
+		return "The disk of this machine is full, so the agent could not write the job down."
+	case errors.Is(err, journal.ErrBroken):
+		return "The disk of this machine failed under the agent's journal; restart the agent once the disk is well."
+	}
+	return "The agent could not write the job down" + colon(err.Error()) + "."
 }
 
 // admit decodes a job's spec and asks the policy. The problem is a sentence.
@@ -57,9 +96,11 @@ func (a *Agent) takeCancel(cancel *api.Cancel) error {
 	if a.tasks.stopLook(cancel.ID, stopError{cancel.Cause}) {
 		return nil
 	}
+	a.accepting.Lock()
+	defer a.accepting.Unlock()
+	defer poke(a.clock.wake)
 	if !a.journal.Known(cancel.ID) {
-		return a.append(api.RecordEnded, cancel.ID, api.Ended{State: job.Cancelled, Cause: cancel.Cause,
-			Error: "It was cancelled before this agent had begun it."})
+		return a.append(api.RecordEnded, cancel.ID, endBefore(cancel))
 	}
 	if t := a.tasks.withdraw(cancel.ID); t != nil {
 		ended := api.Ended{State: job.Cancelled, Cause: cancel.Cause, Error: "It was cancelled while it waited for its turn."}
@@ -76,6 +117,18 @@ func (a *Agent) takeCancel(cancel *api.Cancel) error {
 	}
 	a.tasks.cancel(t, stopError{cancel.Cause})
 	return nil
+}
+
+// endBefore is the end of a job that this agent never began, in the server's words.
+func endBefore(cancel *api.Cancel) api.Ended {
+	ended := api.Ended{State: job.Cancelled, Cause: cancel.Cause, Error: cancel.Error}
+	if cancel.State == job.Skipped {
+		ended.State = job.Skipped
+	}
+	if ended.Error == "" {
+		ended.Error = "It was cancelled before this agent had begun it."
+	}
+	return ended
 }
 
 // append journals one record.

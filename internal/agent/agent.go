@@ -108,9 +108,14 @@ type Agent struct {
 	tasks  *tasks
 	live   *live
 	status *statusBoard
-	locks  lockLedger
-	proofs sync.Mutex // held while a repository is asked whether it is append-only
-	users  sync.Mutex // held while htpasswd is changed
+	clock  *clock
+	// accepting is held while it is decided what becomes of a run that has not
+	// begun: the server's word and the clock may come at once.
+	accepting sync.Mutex
+	lastRuns  lastRuns
+	locks     lockLedger
+	proofs    sync.Mutex // held while a repository is asked whether it is append-only
+	users     sync.Mutex // held while htpasswd is changed
 
 	// beside counts the goroutines that jobs leave behind: proofs, lock removal.
 	beside sync.WaitGroup
@@ -144,8 +149,13 @@ func New(options Options) (*Agent, error) {
 	}
 	a.tasks = newTasks(a)
 	a.locks.changed = make(chan struct{}, 1)
-	a.plan.changed = make(chan struct{})
-	if a.plan.current, err = state.plan(); err != nil {
+	a.clock = newClock(a)
+	// Whether this is a copy of another agent stays undecided over a restart.
+	var earlier Status
+	if _, err := state.readJSON(statusFile, &earlier); err == nil {
+		a.status.current.Quarantined = earlier.Quarantined
+	}
+	if err := a.loadPlan(); err != nil {
 		return nil, errors.Join(err, state.unlock())
 	}
 	err = patiently(func() (err error) {
@@ -186,17 +196,25 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	besideCtx, endBeside := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endBeside(nil)
 	a.tasks.open(besideCtx)
+	a.mendRetry()
 	a.recoverAll()
 	a.beside.Go(func() { a.removeLeftLocks(besideCtx) })
 	a.beside.Go(func() { a.keepStatus(besideCtx) })
+	clockCtx, endClock := context.WithCancel(besideCtx)
+	var clockEnd sync.WaitGroup
+	clockEnd.Go(func() { a.clock.keep(clockCtx) })
 
 	linkEnd := make(chan error, 1)
 	go func() { linkEnd <- a.keepConnected(linkCtx) }()
+	defer endClock()
+	stopClock := func() { endClock(); clockEnd.Wait() }
 	select {
 	case err = <-linkEnd: // only when the host is gone
+		stopClock()
 		a.tasks.stop(stopError{causeRemoved})
 	case <-ctx.Done():
 		a.log.Info("stopping", "jobs", a.tasks.count())
+		stopClock()
 		a.tasks.stop(stopError{causeStopped})
 		a.sayFarewell()
 		endLink()

@@ -92,13 +92,16 @@ func (s *session) makeHello(challenge api.Challenge) error {
 	s.hello = api.Hello{
 		Version: api.Version, Host: a.identity.Host, AgentKey: key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize), //nolint:errcheck // an Ed25519 key has no other public key
 		JournalID: a.journal.ID(), Counter: counter, LastSeq: a.journal.LastSeq(), Acked: a.journal.Acknowledged(), PlanDigest: a.plan.digest(),
-		Clock: a.now(), Facts: a.facts(), Unfinished: []job.ID{},
+		Clock: a.now(), Facts: a.facts(), Unfinished: []job.ID{}, Held: []job.ID{},
 	}
 	if s.hello.AuditHead, err = a.state.auditHead(); err != nil {
 		return err
 	}
 	for _, unfinished := range a.journal.Unfinished() {
 		s.hello.Unfinished = append(s.hello.Unfinished, unfinished.ID)
+	}
+	for _, held := range a.journal.Held() {
+		s.hello.Held = append(s.hello.Held, held.ID)
 	}
 	_, _ = rand.Read(s.hello.AgentNonce)
 	s.hello.Proof = ed25519.Sign(key, api.AgentProof(challenge, s.hello))

@@ -78,6 +78,14 @@ func (a *Agent) finish(t *task, o outcome) {
 		return
 	}
 	records = append(records, record)
+	if !t.cancelAsked.Load() {
+		if retry, ok := a.retryRecord(t.id, t.occasion, t.spec, o.ended); ok {
+			records = append(records, retry)
+		}
+	}
+	if t.group != "" {
+		a.lastRuns.note(t.group, groupRun{id: t.id, since: t.since, well: o.ended.State.EndedWell()})
+	}
 	for attempt := 0; ; attempt++ {
 		_, err := a.journal.Append(records...)
 		if err == nil {

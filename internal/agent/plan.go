@@ -2,6 +2,7 @@ package agent
 
 import (
 	"sync"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
@@ -12,7 +13,32 @@ import (
 type planHolder struct {
 	mutex   sync.Mutex
 	current *api.Plan     // nil: none came yet
+	taken   time.Time     // when it came; zero when none did
+	table   *timetable    // what it says of time; never nil once the agent is made
 	changed chan struct{} // closed and replaced with each new plan
+}
+
+// put makes a plan the one in force.
+func (h *planHolder) put(plan *api.Plan, taken time.Time, table *timetable) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.current, h.taken, h.table = plan, taken, table
+	if h.changed != nil {
+		close(h.changed)
+	}
+	h.changed = make(chan struct{})
+}
+
+func (h *planHolder) timetable() *timetable {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.table
+}
+
+func (h *planHolder) takenAt() time.Time {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.taken
 }
 
 func (h *planHolder) digest() string {
@@ -45,18 +71,53 @@ func (h *planHolder) next() <-chan struct{} {
 	return h.changed
 }
 
-// takePlan stores a plan durably and puts it in force.
+// takePlan stores a plan durably and puts it in force. One that can't be a plan
+// changes nothing, and the last good one goes on. In one that can, a schedule that
+// can't be followed is left out and reported, since it may never be right, and
+// everything else must not wait for it.
 func (a *Agent) takePlan(plan *api.Plan) error {
-	if err := a.state.savePlan(plan); err != nil {
+	if plan.Digest == "" {
+		a.log.Error("the server sent a plan without a digest; the one before stays in force")
+		a.report(api.Report{Topic: api.ReportQuarantine, Detail: "The plan that the server sent has no digest, so it can't be told from another; the one before stays in force."})
+		return nil
+	}
+	taken := a.options.Now()
+	if err := a.state.savePlan(storedPlan{Plan: plan, TakenAt: taken.UnixMilli()}); err != nil {
 		return err
 	}
-	a.plan.mutex.Lock()
-	a.plan.current = plan
-	close(a.plan.changed)
-	a.plan.changed = make(chan struct{})
-	a.plan.mutex.Unlock()
-	a.log.Info("plan taken", "digest", plan.Digest, "groups", len(plan.Groups))
+	table := readPlan(plan, a.plan.takenAt())
+	a.plan.put(plan, taken, table)
+	for _, problem := range table.problems {
+		a.log.Error("a part of the plan can't be followed", "problem", problem)
+		a.report(api.Report{Topic: api.ReportQuarantine, Detail: problem})
+	}
+	a.log.Info("plan taken", "digest", plan.Digest, "groups", len(plan.Groups), "schedules", len(table.schedules))
 	return nil
+}
+
+// loadPlan puts the stored plan in force, if there is one. What its schedules were
+// due at while this agent was off is for the clock to catch up.
+func (a *Agent) loadPlan() error {
+	stored, err := a.state.plan()
+	if err != nil {
+		return err
+	}
+	var taken time.Time
+	if stored.TakenAt > 0 {
+		taken = time.UnixMilli(stored.TakenAt)
+	}
+	table := readPlan(stored.Plan, time.Time{})
+	for _, problem := range table.problems {
+		a.log.Error("a part of the plan can't be followed", "problem", problem)
+	}
+	a.plan.put(stored.Plan, taken, table)
+	return nil
+}
+
+// storedPlan is a plan on this machine's disk.
+type storedPlan struct {
+	*api.Plan
+	TakenAt int64 `json:"taken_at"` // milliseconds since 1970, UTC, this machine's clock
 }
 
 // repositoryOf turns an access into what restic is given.

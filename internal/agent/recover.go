@@ -29,6 +29,7 @@ func (a *Agent) recoverAll() {
 		a.log.Info("an unfinished job was found", "job", unfinished.ID, "kind", info.Kind)
 		t := a.newTask(unfinished.ID, info, spec, nil)
 		t.earlier = &unfinished
+		t.occasion, t.since = unfinished.Accepted.Occasion, time.UnixMilli(unfinished.At)
 		t.cancelAsked.Store(unfinished.CancelAsked != nil)
 		a.live.phase(t.id, job.PhaseFindingOut)
 		a.tasks.add(t)

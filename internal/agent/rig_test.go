@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,7 +159,8 @@ func (r *rig) copyRepository(to string) {
 }
 
 func (r *rig) plan(access api.Access) *api.Plan {
-	return &api.Plan{Digest: "plan of " + access.URL + access.Key, ResticHost: resticHost, Repositories: []api.Access{access}}
+	digest := sha256.Sum256([]byte(access.URL + access.Key))
+	return &api.Plan{Digest: hex.EncodeToString(digest[:]), ResticHost: resticHost, Repositories: []api.Access{access}}
 }
 
 func (r *rig) runner() restic.Runner {

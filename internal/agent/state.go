@@ -44,6 +44,7 @@ const (
 	goneFile     = "gone.json"
 	lockFile     = "lock"
 	statusFile   = "status.json"
+	clockFile    = "clock"
 
 	boundAgentKey = "agent/key"
 	boundPlan     = "agent/plan"
@@ -152,20 +153,19 @@ func (s *state) saveAgentKey(key ed25519.PrivateKey) error {
 	return s.writeSealed(agentKeyFile, boundAgentKey, key.Seed())
 }
 
-// plan returns the stored plan, or nil when there is none.
-func (s *state) plan() (*api.Plan, error) {
+// plan returns the stored plan; its Plan is nil when there is none.
+func (s *state) plan() (plan storedPlan, err error) {
 	raw, err := s.readSealed(planFile, boundPlan)
 	if err != nil || raw == nil {
-		return nil, err
+		return plan, err
 	}
-	plan := new(api.Plan)
-	if err := json.Unmarshal(raw, plan); err != nil {
-		return nil, fmt.Errorf("read plan: %w", err)
+	if err := json.Unmarshal(raw, &plan); err != nil {
+		return storedPlan{}, fmt.Errorf("read plan: %w", err)
 	}
 	return plan, nil
 }
 
-func (s *state) savePlan(plan *api.Plan) error {
+func (s *state) savePlan(plan storedPlan) error {
 	raw, err := json.Marshal(plan)
 	if err != nil {
 		return fmt.Errorf("encode plan: %w", err)
@@ -223,7 +223,7 @@ func (s *state) setAside(now time.Time) error {
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return fmt.Errorf("set the earlier enrolment aside: %w", err)
 	}
-	for _, name := range []string{identityFile, agentKeyFile, planFile, counterFile, headFile, goneFile, statusFile, leftLocksFile, proofsFile, "journal", sourcesDir} {
+	for _, name := range []string{identityFile, agentKeyFile, planFile, counterFile, headFile, goneFile, statusFile, clockFile, leftLocksFile, proofsFile, "journal", sourcesDir} {
 		err := os.Rename(s.path(name), filepath.Join(aside, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("set the earlier enrolment aside: %w", err)

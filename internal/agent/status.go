@@ -29,6 +29,15 @@ type Status struct {
 	// Gone: the host was removed on its server.
 	Gone bool        `json:"gone,omitempty"`
 	Jobs []StatusJob `json:"jobs"`
+	// Held are the runs that are due, and wait.
+	Held []StatusHeld `json:"held,omitempty"`
+	// Next are the next moments of all schedules, soonest first.
+	Next []StatusMoment `json:"next,omitempty"`
+	// PlanDigest and PlanTaken are those of the plan in force; "" is that none came.
+	PlanDigest string    `json:"plan_digest,omitempty"`
+	PlanTaken  time.Time `json:"plan_taken,omitzero"`
+	// PausedUntil is zero when no pause is known that goes on.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
 	// RecordsWaiting counts journal records that the server does not have yet.
 	RecordsWaiting uint64 `json:"records_waiting"`
 	ResticVersion  string `json:"restic_version"`
@@ -43,6 +52,21 @@ type StatusJob struct {
 	Kind    job.Kind  `json:"kind"`
 	Waiting bool      `json:"waiting,omitempty"` // for its turn
 	Phase   job.Phase `json:"phase,omitempty"`
+}
+
+// StatusHeld is one run that is due and has not begun.
+type StatusHeld struct {
+	ID    job.ID `json:"id"`
+	Group string `json:"group"` // its name
+	// Waits completes the sentence "it waits …".
+	Waits string `json:"waits"`
+}
+
+// StatusMoment is one moment of a schedule.
+type StatusMoment struct {
+	At       time.Time      `json:"at"`
+	Schedule job.ScheduleID `json:"schedule_id"`
+	Groups   []string       `json:"groups"` // their names
 }
 
 // ReadStatus tells how the agent on a state folder is. It needs no running one.
@@ -90,8 +114,20 @@ func (b *statusBoard) update(a *Agent, change func(*Status)) {
 	if b.current.Connected != before || b.current.Since.IsZero() {
 		b.current.Since = a.options.Now().UTC()
 	}
+	turned := b.current.Connected != before
 	b.mutex.Unlock()
 	poke(b.changed)
+	if turned {
+		poke(a.clock.wake)
+	}
+}
+
+// link tells whether there is a session, and whether this agent is held back
+// since it may be a copy: that outlives the session that said so.
+func (b *statusBoard) link() (connected, muted bool) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.current.Connected, b.current.Quarantined
 }
 
 func (b *statusBoard) connected() bool {
@@ -114,6 +150,7 @@ func (a *Agent) writeStatus() error {
 	status.PID, status.PolicyFile = os.Getpid(), a.policy.File
 	status.Updated = time.Time{}
 	status.Jobs = a.tasks.list()
+	a.addTimes(&status)
 	if last, done := a.journal.LastSeq(), a.journal.Acknowledged(); last > done {
 		status.RecordsWaiting = last - done
 	}
@@ -155,6 +192,30 @@ func (a *Agent) keepStatus(ctx context.Context) {
 	}
 }
 
+// nextShown is how many moments the status names.
+const nextShown = 5
+
+// addTimes says what is due, and when.
+func (a *Agent) addTimes(status *Status) {
+	now, table := a.options.Now(), a.plan.timetable()
+	status.Held = a.clock.waiting()
+	status.Next = table.nextMoments(now, nextShown)
+	status.PlanDigest, status.PlanTaken = a.plan.digest(), a.plan.takenAt().UTC()
+	if table.pausedUntil.After(now) {
+		status.PausedUntil = table.pausedUntil.UTC()
+	}
+}
+
+// fewNames lists names for one line.
+func fewNames(names []string) string {
+	const most = 3
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return text
+}
+
 // Text is the status as a person reads it.
 func (s Status) Text() string {
 	var out strings.Builder
@@ -183,6 +244,20 @@ func (s Status) Text() string {
 			state = strings.ReplaceAll(string(j.Phase), "_", " ")
 		}
 		line("Job", "%s %s: %s", j.Kind, j.ID, state)
+	}
+	for _, held := range s.Held {
+		line("Due", "%s %s: waits %s", held.Group, held.ID, held.Waits)
+	}
+	for _, moment := range s.Next {
+		line("Next", "%s %s", moment.At.Local().Format(time.RFC1123), fewNames(moment.Groups))
+	}
+	if !s.PausedUntil.IsZero() {
+		line("Paused", "until %s; no schedule starts anything before", s.PausedUntil.Local().Format(time.RFC1123))
+	}
+	if s.PlanDigest == "" {
+		line("Plan", "none came from the server yet")
+	} else {
+		line("Plan", "%.12s, taken %s", s.PlanDigest, s.PlanTaken.Local().Format(time.RFC1123))
 	}
 	line("Records", "%d not yet at the server", s.RecordsWaiting)
 	restic := s.ResticVersion

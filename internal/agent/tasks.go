@@ -44,6 +44,9 @@ type task struct {
 	access *api.Access // as it came with the job; nil: the plan says
 	log    *jobLog
 
+	occasion job.Occasion
+	since    time.Time // when it was accepted
+
 	repository job.RepositoryID
 	group      job.GroupID // "" for kinds without one
 	// earlier is what the journal holds of a job that is being recovered.
@@ -156,7 +159,25 @@ func (ts *tasks) run(t *task) {
 	}
 	ts.mutex.Unlock()
 	poke(ts.agent.status.changed)
+	poke(ts.agent.clock.wake)
 }
+
+// backups are the backups that have not ended, by group.
+func (ts *tasks) backups() map[job.GroupID]groupRun {
+	ts.mutex.Lock()
+	defer ts.mutex.Unlock()
+	runs := map[job.GroupID]groupRun{}
+	for _, t := range ts.waiting {
+		runs[t.group] = t.asRun()
+	}
+	for _, t := range ts.active {
+		runs[t.group] = t.asRun()
+	}
+	delete(runs, "")
+	return runs
+}
+
+func (t *task) asRun() groupRun { return groupRun{id: t.id, since: t.since} }
 
 // withdraw takes a job that has not begun out of the line; nil is none.
 func (ts *tasks) withdraw(id job.ID) *task {

@@ -19,6 +19,9 @@ type Unfinished struct {
 	// Started is nil when the work had not begun.
 	Started   *api.Started
 	StartedAt int64 // milliseconds since 1970; 0 when not started
+	// PreHook and PostHook are the last that was said of each hook; nil is that it
+	// did not begin.
+	PreHook, PostHook *api.HookRun
 	// CancelAsked is nil when nobody asked for its end.
 	CancelAsked *api.CancelAsked
 	// Troubled: findings, or log lines that warn, were journalled for it.
@@ -50,6 +53,7 @@ type jobs struct {
 	noted      map[key]bool
 	held       map[job.ID]*Held
 	unfinished map[job.ID]*Unfinished
+	endedLast  job.ID
 }
 
 func newJobs() jobs {
@@ -63,6 +67,7 @@ type fact struct {
 	accepted *api.Accepted
 	started  *api.Started
 	cancel   *api.CancelAsked
+	hook     *api.HookRun
 	troubled bool
 	lines    int // of a log, the omitted ones not counted
 }
@@ -84,6 +89,9 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 	case api.RecordCancel:
 		said.cancel = new(api.CancelAsked)
 		err = json.Unmarshal(body, said.cancel)
+	case api.RecordHook:
+		said.hook = new(api.HookRun)
+		err = json.Unmarshal(body, said.hook)
 	case api.RecordLog:
 		var log api.Log
 		err = json.Unmarshal(body, &log)
@@ -101,6 +109,13 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 // learn takes in one record. An id that is known is not accepted anew, nor held
 // again; one that was only skipped may be.
 func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said fact) {
+	switch kind { //nolint:exhaustive // all others stand behind it
+	case api.RecordEnded:
+		s.endedLast = id
+	case api.RecordGap, api.RecordReport: // what a repair adds
+	default:
+		s.endedLast = ""
+	}
 	switch kind { //nolint:exhaustive // all others are about a job that is open
 	case api.RecordDue:
 		known := s.noted[keyOf(id)]
@@ -133,6 +148,13 @@ func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said 
 		open.Started, open.StartedAt = said.started, at
 	case api.RecordCancel:
 		open.CancelAsked = said.cancel
+	case api.RecordHook:
+		switch said.hook.Side {
+		case api.HookPre:
+			open.PreHook = said.hook
+		case api.HookPost:
+			open.PostHook = said.hook
+		}
 	}
 }
 
@@ -149,7 +171,7 @@ func (s *jobs) learnFrame(f frame) {
 	if kind != api.RecordLog {
 		var err error
 		if said, err = factOf(kind, f.body); err != nil {
-			said = fact{accepted: new(api.Accepted), started: new(api.Started), cancel: new(api.CancelAsked)}
+			said = fact{accepted: new(api.Accepted), started: new(api.Started), cancel: new(api.CancelAsked), hook: new(api.HookRun)}
 		}
 	}
 	s.learn(kind, job.ID(f.job), f.seq, f.at, said)

@@ -172,6 +172,15 @@ func (j *Journal) Unfinished() []Unfinished {
 	return j.jobs.open()
 }
 
+// EndedLast is the job whose ended record is the newest record of all, gaps and
+// reports apart; "" when another is. A power cut can have taken what was appended
+// together with it.
+func (j *Journal) EndedLast() job.ID {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.jobs.endedLast
+}
+
 // Sync makes everything appended so far durable.
 func (j *Journal) Sync() error {
 	j.mu.Lock()

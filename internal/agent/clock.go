@@ -1,0 +1,282 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/agent/journal"
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/atomicfile"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/schedule"
+)
+
+// clock finds out what is due, and looks after the runs that are held. All but
+// what is shown belongs to the one goroutine of keep.
+type clock struct {
+	agent *Agent
+	wake  chan struct{} // holds a token when it should look before its time
+
+	// mark is up to where moments were looked for. It only spares a second look:
+	// which moments are dealt with is for the journal to know.
+	mark      time.Time
+	markSaved time.Time // by the wall clock; zero is never
+	last      time.Time // when it looked last
+	awake     time.Time // since when this process runs or the machine is awake
+	table     *timetable
+	next      []time.Time // the next moment of each schedule of table
+	held      map[job.ID]*schedule.Held
+
+	mutex sync.Mutex
+	shown []StatusHeld // what waits and why
+}
+
+// keepMark is how often the mark is saved though nothing was due: what a crash
+// makes the next run look at again.
+const keepMark = 10 * time.Minute
+
+// afterFailure is how long the clock rests when the journal takes nothing.
+const afterFailure = 5 * time.Second
+
+// keep looks at the wall clock until ctx ends. It never trusts a timer: a
+// machine that sleeps stops them, and a clock that is set does not move them.
+func (c *clock) keep(ctx context.Context) {
+	c.begin()
+	for {
+		changed := c.agent.plan.next()
+		wait := schedule.Wake
+		now := c.agent.options.Now()
+		if next := c.look(now); !next.IsZero() {
+			wait = min(wait, max(next.Sub(now), time.Millisecond))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-c.wake:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+func newClock(a *Agent) *clock { return &clock{agent: a, wake: make(chan struct{}, 1)} }
+
+func (c *clock) begin() {
+	c.awake = c.agent.started
+	mark, err := c.agent.state.clockMark()
+	if err != nil {
+		c.agent.log.Warn("when schedules were looked at last is not known; moments before now are not caught up", "error", err)
+	}
+	c.mark = mark
+}
+
+// look does all that is due by now and returns when to look again at the latest;
+// zero is not known.
+func (c *clock) look(now time.Time) (next time.Time) {
+	c.noticeJump(now)
+	table := c.agent.plan.timetable()
+	moment := c.lookAtMoments(now, table)
+	held := c.lookAtHeld(now, table)
+	if held.IsZero() || !moment.IsZero() && moment.Before(held) {
+		return moment
+	}
+	return held
+}
+
+// noticeJump finds out whether the machine slept, or its clock was set.
+func (c *clock) noticeJump(now time.Time) {
+	switch {
+	case c.last.IsZero():
+	case now.Before(c.last):
+		by := c.last.Sub(now)
+		c.awake = c.awake.Add(-by)
+		for _, one := range c.held {
+			back(one, by)
+		}
+	case now.Sub(c.last) > 2*schedule.Wake:
+		c.awake = now
+	}
+	if c.awake.After(now) {
+		c.awake = now // the clock was set back before the first look
+	}
+	c.last = now
+}
+
+// lookAtMoments journals what fell due since the last look and returns the next
+// moment.
+func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) {
+	fresh := c.table != table
+	if c.mark.IsZero() || now.Before(c.mark) {
+		c.mark, fresh = now, true
+	}
+	if fresh {
+		c.next = make([]time.Time, len(table.schedules))
+		for i, one := range table.schedules {
+			c.next[i] = one.calendar.Next(c.since(one, table))
+		}
+	}
+	due := slices.ContainsFunc(c.next, func(moment time.Time) bool { return !moment.IsZero() && !moment.After(now) })
+	if due {
+		if err := c.judgeMoments(now, table); err != nil {
+			c.agent.log.Error("what is due could not be written down; trying again", "error", err)
+			return now.Add(afterFailure)
+		}
+		for i, one := range table.schedules {
+			if moment := c.next[i]; !moment.IsZero() && !moment.After(now) {
+				c.next[i] = one.calendar.Next(now)
+			}
+		}
+	}
+	c.table, c.mark = table, now
+	if due || c.markSaved.IsZero() || now.Before(c.markSaved) || now.Sub(c.markSaved) >= keepMark {
+		c.saveMark(now)
+	}
+	for _, moment := range c.next {
+		if !moment.IsZero() && (next.IsZero() || moment.Before(next)) {
+			next = moment
+		}
+	}
+	return next
+}
+
+// since is from where on the moments of a schedule are looked for. What came with
+// this plan, but counts from an earlier time, is looked at from there: the machine
+// or the server was away while it was made.
+func (c *clock) since(one planned, table *timetable) time.Time {
+	if from := time.UnixMilli(one.rule.EffectiveFrom - 1); one.news && c.table != table && from.Before(c.mark) {
+		return from
+	}
+	return c.mark
+}
+
+func (c *clock) saveMark(now time.Time) {
+	if err := c.agent.state.setClockMark(c.mark); err != nil {
+		c.agent.log.Warn("when schedules were looked at last could not be stored", "error", err)
+	}
+	c.markSaved = now
+}
+
+// mostTogether is about how many records are written at once.
+const mostTogether = 500
+
+// judgeMoments journals what became of the moments up to now.
+func (c *clock) judgeMoments(now time.Time, table *timetable) error {
+	a := c.agent
+	a.accepting.Lock()
+	defer a.accepting.Unlock()
+	running := a.tasks.backups()
+	held := map[pair]journal.Held{}
+	for _, one := range a.journal.Held() {
+		if one.Due.Schedule != "" {
+			held[pair{one.Due.Schedule, one.Due.Group}] = one
+		}
+	}
+	var records []api.Record
+	flush := func() error {
+		if len(records) == 0 {
+			return nil
+		}
+		_, err := a.journal.Append(records...)
+		records = records[:0]
+		return err
+	}
+	for i, one := range table.schedules {
+		if moment := c.next[i]; moment.IsZero() || moment.After(now) {
+			continue
+		}
+		since := c.since(one, table)
+		for _, group := range one.groups {
+			verdict := one.calendar.Evaluate(one.rule.Missed, since, now, func(moment time.Time) bool {
+				return a.journal.Noted(job.DueID(one.id, group, moment))
+			})
+			said, err := a.recordMoments(momentCase{
+				pair: pair{one.id, group}, verdict: verdict, now: now, awake: c.awake,
+				pausedUntil: table.pausedUntil, running: running[group], held: held[pair{one.id, group}],
+			})
+			if err != nil {
+				return err
+			}
+			records = append(records, said...)
+			if len(records) >= mostTogether {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return flush()
+}
+
+// recordMoments turns what became of a schedule's moments for a group into
+// records. They go into the journal together.
+func (a *Agent) recordMoments(c momentCase) ([]api.Record, error) {
+	var records []api.Record
+	for _, said := range c.judge() {
+		if due, ok := said.body.(api.Due); ok {
+			if due.Moments > 0 && a.journal.Noted(said.id) {
+				continue // it was written before a crash, and what follows was not
+			}
+			a.log.Info("a backup is due", "job", said.id, "schedule", due.Schedule, "group", due.Group,
+				"moment", time.UnixMilli(due.ScheduledAt).UTC(), "skip", due.Skip, "moments", max(1, due.Moments))
+		}
+		record, err := api.NewRecord(said.kind, said.id, c.now.UnixMilli(), said.body)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// show keeps what waits, for whoever asks for the status.
+func (c *clock) show(held []StatusHeld) {
+	c.mutex.Lock()
+	news := !slices.Equal(c.shown, held)
+	c.shown = held
+	c.mutex.Unlock()
+	if news {
+		poke(c.agent.status.changed)
+	}
+}
+
+// waiting lists the held runs and why each waits.
+func (c *clock) waiting() []StatusHeld {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.shown
+}
+
+// clockMark is up to when schedules were looked at, as far as it was stored; zero
+// is never.
+func (s *state) clockMark() (time.Time, error) {
+	text, err := os.ReadFile(s.path(clockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read %s: %w", clockFile, err)
+	}
+	ms, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil || ms <= 0 {
+		return time.Time{}, fmt.Errorf("read %s: %.40q is no time", s.path(clockFile), text)
+	}
+	return time.UnixMilli(ms), nil
+}
+
+func (s *state) setClockMark(mark time.Time) error {
+	if err := atomicfile.Write(s.path(clockFile), fmt.Appendf(nil, "%d\n", mark.UnixMilli()), 0o600); err != nil {
+		return fmt.Errorf("store %s: %w", clockFile, err)
+	}
+	return nil
+}

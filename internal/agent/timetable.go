@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/schedule"
+)
+
+// timetable is what a plan says of time, read once for each plan.
+type timetable struct {
+	// pausedUntil is zero when nothing is paused.
+	pausedUntil time.Time
+	groups      map[job.GroupID]job.BackupSpec
+	schedules   []planned
+	// problems say in a sentence each what of the plan could not be read. A schedule
+	// with a problem is left out; all others go on.
+	problems []string
+}
+
+// planned is one schedule of the plan.
+type planned struct {
+	id       job.ScheduleID
+	rule     schedule.Rule
+	calendar *schedule.Calendar
+	groups   []job.GroupID // those that the plan has, each once
+	// news: it counts from a moment after the plan before was taken. What it was due
+	// at meanwhile, this agent could not know.
+	news bool
+}
+
+// readPlan reads a plan that followed one taken at before; zero is that there was
+// none.
+func readPlan(plan *api.Plan, before time.Time) *timetable {
+	table := &timetable{groups: map[job.GroupID]job.BackupSpec{}}
+	if plan == nil {
+		return table
+	}
+	if plan.PausedUntil > 0 {
+		table.pausedUntil = time.UnixMilli(plan.PausedUntil)
+	}
+	for _, group := range plan.Groups {
+		table.groups[group.Group] = group
+	}
+	seen := map[job.ScheduleID]bool{}
+	for _, one := range plan.Schedules {
+		calendar, err := schedule.Parse(one.Rule)
+		switch {
+		case err != nil:
+			table.problems = append(table.problems, fmt.Sprintf("The schedule %s of the plan can't be followed: %v. It starts nothing on this machine.", one.ID, err))
+			continue
+		case one.ID == "" || seen[one.ID]:
+			table.problems = append(table.problems, fmt.Sprintf("The plan names the schedule %q more than once, or without its id. It starts nothing twice.", one.ID))
+			continue
+		}
+		seen[one.ID] = true
+		groups := slices.DeleteFunc(slices.Clone(one.Groups), func(id job.GroupID) bool { _, ok := table.groups[id]; return !ok })
+		slices.Sort(groups)
+		table.schedules = append(table.schedules, planned{
+			id: one.ID, rule: one.Rule, calendar: calendar, groups: slices.Compact(groups),
+			news: !before.IsZero() && one.EffectiveFrom > before.UnixMilli(),
+		})
+	}
+	return table
+}
+
+// find returns the schedule of that id; nil is none.
+func (t *timetable) find(id job.ScheduleID) *planned {
+	at := slices.IndexFunc(t.schedules, func(one planned) bool { return one.id == id })
+	if at < 0 {
+		return nil
+	}
+	return &t.schedules[at]
+}
+
+// asks tells whether a run is still asked for: its group is in the plan, and so
+// is its schedule, if it has one, and names the group. Why not is a sentence.
+func (t *timetable) asks(due api.Due) (why string) {
+	if _, ok := t.groups[due.Group]; !ok {
+		return "Its source group is no longer in the plan of this machine."
+	}
+	if due.Schedule == "" {
+		return ""
+	}
+	switch one := t.find(due.Schedule); {
+	case one == nil:
+		return "Its schedule was switched off or removed."
+	case !slices.Contains(one.groups, due.Group):
+		return "Its schedule no longer names its source group."
+	}
+	return ""
+}
+
+// jitter spreads the start of a run over a fleet whose server is away.
+func (t *timetable) jitter(host job.HostID, due api.Due) time.Duration {
+	one := t.find(due.Schedule)
+	if one == nil {
+		return 0
+	}
+	instant := time.UnixMilli(due.ScheduledAt)
+	next := one.calendar.Next(instant)
+	if next.IsZero() {
+		return 0
+	}
+	return schedule.Jitter(string(host), string(one.id), instant, time.Duration(one.rule.JitterSeconds)*time.Second, next.Sub(instant))
+}
+
+// nextMoments are the first n moments of all schedules, soonest first.
+func (t *timetable) nextMoments(after time.Time, n int) []StatusMoment {
+	next := make([]time.Time, len(t.schedules))
+	for i, one := range t.schedules {
+		next[i] = one.calendar.Next(after)
+	}
+	var list []StatusMoment
+	for len(list) < n {
+		soonest := -1
+		for i, moment := range next {
+			if !moment.IsZero() && (soonest < 0 || moment.Before(next[soonest])) {
+				soonest = i
+			}
+		}
+		if soonest < 0 {
+			break
+		}
+		one := t.schedules[soonest]
+		moment := StatusMoment{At: next[soonest].UTC(), Schedule: one.id}
+		for _, group := range one.groups {
+			moment.Groups = append(moment.Groups, t.nameOf(group))
+		}
+		list = append(list, moment)
+		next[soonest] = one.calendar.Next(next[soonest])
+	}
+	return list
+}
+
+// nameOf is what a person calls a group; its id when the plan does not say.
+func (t *timetable) nameOf(id job.GroupID) string {
+	if name := t.groups[id].GroupName; name != "" {
+		return name
+	}
+	return string(id)
+}
