@@ -47,10 +47,11 @@ func (j *Journal) Append(records ...api.Record) ([]api.Record, error) {
 	return written, nil
 }
 
-// mustSync tells what a promise to the server or a person hangs on.
+// mustSync tells what a promise to the server or a person hangs on: a pre-hook
+// that has begun owes its post-hook.
 func mustSync(kind api.RecordKind) bool {
 	switch kind { //nolint:exhaustive // nothing hangs on the others
-	case api.RecordDue, api.RecordAccepted, api.RecordEnded, api.RecordCancel:
+	case api.RecordDue, api.RecordAccepted, api.RecordEnded, api.RecordCancel, api.RecordHook:
 		return true
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -181,6 +182,22 @@ func TestUnfinishedSaysWhatIsKnown(t *testing.T) {
 				j = mustOpen(t, "d", small(disk.afterKill(), nil))
 			}
 		})
+	}
+}
+
+func TestUnfinishedSaysHowItsHooksStand(t *testing.T) {
+	disk := newMemDisk()
+	j := mustOpen(t, "d", small(disk, nil))
+	pre := api.HookRun{Side: api.HookPre, Over: true, Error: "It ended with exit code 1."}
+	post := api.HookRun{Side: api.HookPost}
+	mustAppend(t, j, accepted(t, "a"), record(t, api.RecordHook, "a", api.HookRun{Side: api.HookPre}), record(t, api.RecordHook, "a", pre),
+		record(t, api.RecordHook, "a", post), accepted(t, "b"), record(t, api.RecordHook, "unknown", post))
+	for _, when := range []string{"at once", "after a power cut"} {
+		open := j.Unfinished()
+		if len(open) != 2 || !reflect.DeepEqual(open[0].PreHook, &pre) || !reflect.DeepEqual(open[0].PostHook, &post) || open[1].PreHook != nil || open[1].PostHook != nil {
+			t.Fatalf("%s: unfinished %+v", when, open)
+		}
+		j = mustOpen(t, "d", small(disk.afterPowerCut(rand.New(rand.NewPCG(1, 2))), nil))
 	}
 }
 
