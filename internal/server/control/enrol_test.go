@@ -304,3 +304,61 @@ func TestTokensAreJudged(t *testing.T) {
 		return nil
 	})
 }
+
+// TestAHostJoinsWithADefaultGroup that fits its system and that no schedule runs.
+func TestAHostJoinsWithADefaultGroup(t *testing.T) {
+	r := newRig(t)
+	for os, want := range map[string]string{"linux": "/home", "darwin": "/Users", "windows": `C:\Users`, "plan9": ""} {
+		a := r.newAgent()
+		a.facts.OS = os
+		a.mustEnrol(r.token(brought("on-" + os)))
+		groups := r.groups(a.host)
+		if want == "" {
+			if len(groups) != 0 {
+				t.Errorf("on %s: %+v", os, groups)
+			}
+			continue
+		}
+		if len(groups) != 1 || groups[0].Name != fleet.DefaultGroupName || !slices.Contains(groups[0].Includes, want) || groups[0].Repository != r.repository(a.host).ID ||
+			groups[0].Retention != fleet.DefaultRetention || groups[0].Options.UseVSS != (os == "windows") {
+			t.Fatalf("on %s: %+v", os, groups)
+		}
+		if n := r.audited("source_group.created", string(groups[0].ID)); n != 1 {
+			t.Errorf("on %s audited %d times", os, n)
+		}
+		if _, err := r.UpdateGroup(t.Context(), auth.Server, groups[0]); err != nil {
+			t.Errorf("on %s it can't be saved as it is: %v", os, err)
+		}
+		schedules, err := r.store.SchedulesOf(t.Context(), a.host)
+		if err != nil || len(schedules) != 0 {
+			t.Errorf("on %s: %+v, %v", os, schedules, err)
+		}
+	}
+	if groups := r.groups(r.box().host); len(groups) != 0 {
+		t.Errorf("a storage box: %+v", groups)
+	}
+}
+
+// TestFactsOfHooksAndSlots: what an agent lets run is shown, and how many slots a
+// storage box has is a person's to say.
+func TestFactsOfHooksAndSlots(t *testing.T) {
+	r := newRig(t)
+	a := r.endpoint("web")
+	a.facts.Hooks = api.HookFacts{Names: []string{"dump", "dump", "", "a\nb", strings.Repeat("x", 200)}, Sent: true}
+	a.connect()
+	if host := r.host(a.host); !slices.Equal(host.HookNames, []string{"dump"}) || !host.HooksSent || host.Presence != fleet.AlwaysOn {
+		t.Errorf("host = %+v", host)
+	}
+	box := r.box()
+	if slots := r.host(box.host).Storage.Slots; slots != fleet.DefaultSlots {
+		t.Errorf("a new box has %d slots", slots)
+	}
+	seven := 7
+	if _, err := r.UpdateHost(t.Context(), auth.Server, box.host, control.HostChange{Slots: &seven}); err != nil {
+		t.Fatal(err)
+	}
+	box.connect()
+	if slots := r.host(box.host).Storage.Slots; slots != seven {
+		t.Errorf("after a connect it has %d slots", slots)
+	}
+}

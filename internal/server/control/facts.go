@@ -13,11 +13,12 @@ import (
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
-// Bounds of what an agent says of its machine, in bytes.
+// Bounds of what an agent says of its machine, in bytes where nothing else is said.
 const (
 	maxHostname   = 255
 	maxFact       = 100
 	maxStorageURL = 500
+	maxHooks      = 100 // names
 )
 
 // setFacts writes what an agent says of its machine. Nothing of it is believed
@@ -31,6 +32,13 @@ func setFacts(host *fleet.Host, f api.Facts) {
 			host.Allowed = append(host.Allowed, kind)
 		}
 	}
+	host.HookNames, host.HooksSent = []string{}, f.Hooks.Sent
+	for _, name := range f.Hooks.Names {
+		// A name that would have to be cut is not the one that the agent knows.
+		if name != "" && name == tidyText(name, maxFact) && !slices.Contains(host.HookNames, name) && len(host.HookNames) < maxHooks {
+			host.HookNames = append(host.HookNames, name)
+		}
+	}
 }
 
 // setStorage writes what a storage agent says of its disk. The problem is a
@@ -39,7 +47,11 @@ func setStorage(host *fleet.Host, f *api.StorageFacts) (problem string) {
 	if problem := storageURLProblem(f.URL); problem != "" {
 		return problem
 	}
-	host.Storage = &fleet.Storage{URL: f.URL, BytesFree: max(f.BytesFree, 0), BytesTotal: max(f.BytesTotal, 0)}
+	slots := fleet.DefaultSlots
+	if host.Storage != nil {
+		slots = host.Storage.Slots // a person's to set
+	}
+	host.Storage = &fleet.Storage{URL: f.URL, BytesFree: max(f.BytesFree, 0), BytesTotal: max(f.BytesTotal, 0), Slots: slots}
 	return ""
 }
 

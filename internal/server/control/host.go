@@ -20,11 +20,21 @@ type HostChange struct {
 
 // hostDetail is what the audit tells of a host.
 type hostDetail struct {
-	Name string   `json:"name"`
-	Tags []string `json:"tags"`
+	Name     string         `json:"name"`
+	Tags     []string       `json:"tags"`
+	Presence fleet.Presence `json:"presence"`
+	Slots    int            `json:"slots,omitempty"`
 }
 
-// UpdateHost changes a host's name and tags. The name that its snapshots carry
+func detailOfHost(h fleet.Host) hostDetail {
+	detail := hostDetail{h.Name, h.Tags, h.Presence, 0}
+	if h.Storage != nil {
+		detail.Slots = h.Storage.Slots
+	}
+	return detail
+}
+
+// UpdateHost changes a host's name, tags, presence and slots. The name that its snapshots carry
 // stays what it was at enrolment.
 func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.HostID, change HostChange) (fleet.Host, error) {
 	var host fleet.Host
@@ -38,7 +48,7 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 		if !host.RemovedAt.IsZero() {
 			return fleet.Conflict("%s was removed and can't be changed.", host.Name)
 		}
-		before := hostDetail{host.Name, host.Tags}
+		before := detailOfHost(host)
 		if change.Name != nil {
 			host.Name = *change.Name
 		}
@@ -69,12 +79,13 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 		if err := tx.UpdateHost(ctx, host); err != nil {
 			return err
 		}
-		return c.auditChange(ctx, tx, who, "host.changed", NounHost, string(id), before, hostDetail{host.Name, host.Tags})
+		return c.auditChange(ctx, tx, who, "host.changed", NounHost, string(id), before, detailOfHost(host))
 	})
 	if err != nil {
 		return host, err
 	}
 	c.events.publish(Event{NounHost, string(id)})
+	c.hub.poke(id) // a pause may hold for one of its tags
 	return host, nil
 }
 
@@ -134,7 +145,7 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 		if err := tx.CloseAlertsOf(ctx, id, c.now()); err != nil {
 			return err
 		}
-		return c.audit(ctx, tx, who, "host.removed", NounHost, string(id), map[string]any{"before": hostDetail{host.Name, host.Tags}, "jobs_ended": len(ended)})
+		return c.audit(ctx, tx, who, "host.removed", NounHost, string(id), map[string]any{"before": detailOfHost(host), "jobs_ended": len(ended)})
 	})
 	if err != nil {
 		return err

@@ -145,12 +145,25 @@ func brought(name string) control.NewEnrollment {
 		Access: &fleet.RepositorySecrets{Password: crypto.NewText("rest"), Key: crypto.NewText("restic")}}
 }
 
-// endpoint enrols a host with a repository and a source group; it is offline.
+// endpoint enrols a host with a repository and without any source group; it is
+// offline.
 func (r *rig) endpoint(name string) *agent {
 	r.t.Helper()
 	a := r.newAgent()
 	a.mustEnrol(r.token(brought(name)))
+	for _, g := range r.groups(a.host) {
+		r.write(deleteGroup(g))
+	}
 	return a
+}
+
+func (r *rig) groups(host job.HostID) []fleet.SourceGroup {
+	r.t.Helper()
+	list, err := r.store.Groups(r.t.Context(), host)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return list
 }
 
 // box enrols a storage agent; it is offline.

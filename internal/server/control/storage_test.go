@@ -104,7 +104,7 @@ func TestRepositoryIsMade(t *testing.T) {
 	if repository = r.repository(a.host); !repository.Ready() || repository.ProvisionedAt.IsZero() {
 		t.Errorf("repository = %+v", repository)
 	}
-	if plan := await[*api.Plan](a, 2); len(plan.Groups) != 1 || plan.Repositories[0].Username != repository.User || plan.Repositories[0].Password == "" {
+	if plan := await[*api.Plan](a, 2); len(plan.Groups) != 2 || plan.Groups[0].GroupName != fleet.DefaultGroupName || plan.Repositories[0].Username != repository.User || plan.Repositories[0].Password == "" {
 		t.Errorf("plan = %+v", plan)
 	}
 	if err := r.RetryRepository(t.Context(), auth.Server, repository.ID); !is[*fleet.Problem](err) {
