@@ -3,34 +3,22 @@ package ui
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
-	"github.com/restic-manager/restic-manager/internal/job"
-	"github.com/restic-manager/restic-manager/internal/server/control"
 )
 
-// auditRows shows audit entries with the names of what they are about, each
-// name looked up once.
+// auditRows shows audit entries with the names of what they are about.
 func (u *UI) auditRows(ctx context.Context, entries []fleet.AuditEntry) ([]AuditRow, error) {
-	names := auditNames{u: u, hosts: u.hostNames(), known: map[string]string{}}
+	names := auditNames{u: u, known: map[string]thing{}}
 	rows := make([]AuditRow, 0, len(entries))
 	for _, entry := range entries {
-		detail := auditDetail(entry.Detail)
-		name, err := names.subject(ctx, entry, detail)
+		row, err := names.row(ctx, entry)
 		if err != nil {
-			return nil, err
-		}
-		row := AuditRow{Entry: entry, What: strings.ReplaceAll(entry.Noun, "_", " ")}
-		if name != "" {
-			row.What += " " + name
-		} else if entry.Subject != "" {
-			row.What += " " + shortID(entry.Subject)
-		}
-		if row.Detail, err = names.detail(ctx, detail, name); err != nil {
 			return nil, err
 		}
 		rows = append(rows, row)
@@ -38,121 +26,197 @@ func (u *UI) auditRows(ctx context.Context, entries []fleet.AuditEntry) ([]Audit
 	return rows, nil
 }
 
-// auditDetail reads the detail of an entry; what is no object gives nothing.
-func auditDetail(text string) map[string]any {
+func (n auditNames) row(ctx context.Context, entry fleet.AuditEntry) (AuditRow, error) {
+	row := AuditRow{Entry: entry, Did: auditWords(entry.Action)}
 	var detail map[string]any
-	if json.Unmarshal([]byte(text), &detail) != nil {
-		return nil
+	if json.Unmarshal([]byte(entry.Detail), &detail) != nil {
+		detail = nil // what is no object says nothing
 	}
-	return detail
+	before, changed := detail["before"].(map[string]any)
+	after, made := detail["after"].(map[string]any)
+	about, err := n.of(ctx, entry.Noun, entry.Subject)
+	if err != nil {
+		return row, err
+	}
+	row.Link = about.Link
+	// What it was called then comes before what it is called now.
+	for _, said := range []any{detail["name"], after["name"], before["name"], about.Name} {
+		if name, ok := said.(string); ok && name != "" && row.Name == "" {
+			row.Name = name
+		}
+	}
+	if row.Name == "" && entry.Subject != "" {
+		row.Name = shortID(entry.Subject)
+	}
+	delete(detail, "before")
+	delete(detail, "after")
+	if changed && made {
+		if row.Changes, err = n.changes(ctx, before, after); err != nil {
+			return row, err
+		}
+	} else {
+		maps.Copy(detail, before)
+		maps.Copy(detail, after)
+	}
+	if detail["name"] == row.Name {
+		delete(detail, "name")
+	}
+	row.Detail, err = n.words(ctx, detail)
+	return row, err
 }
 
-// auditNames looks names up, each once per page.
-type auditNames struct {
-	u     *UI
-	hosts *hostNames
-	known map[string]string // by noun and id
+// auditWords is an action, such as source_group.changed, in words.
+func auditWords(action string) string {
+	return strings.NewReplacer(".", " ", "_", " ").Replace(action)
 }
 
-// subject is the name of what an entry is about; "" when it has none. The name
-// in the detail is what it had then.
-func (n auditNames) subject(ctx context.Context, entry fleet.AuditEntry, detail map[string]any) (string, error) {
-	if name, ok := detail["name"].(string); ok {
-		return name, nil
+// changes lines up what was and what is, field by field.
+func (n auditNames) changes(ctx context.Context, before, after map[string]any) ([]AuditChange, error) {
+	fields := map[string]bool{}
+	for field := range before {
+		fields[field] = true
 	}
-	return n.of(ctx, entry.Noun, entry.Subject)
-}
-
-func (n auditNames) of(ctx context.Context, noun, id string) (string, error) {
-	key := noun + " " + id
-	if name, ok := n.known[key]; ok || id == "" {
-		return name, nil
+	for field := range after {
+		fields[field] = true
 	}
-	name := ""
-	var err error
-	switch noun {
-	case control.NounHost:
-		name, err = n.hosts.of(ctx, job.HostID(id))
-	case control.NounRepository:
-		var one fleet.Repository
-		one, err = n.u.Store.Repository(ctx, job.RepositoryID(id))
-		name = one.Name
-	case "source_group":
-		var one fleet.SourceGroup
-		one, err = n.u.Store.Group(ctx, job.GroupID(id))
-		name = one.Name
-	case "user":
-		one, _, userErr := n.u.Store.User(ctx, id)
-		name, err = one.Name, userErr
-	}
-	if err != nil && !errors.Is(err, fleet.ErrNotFound) {
-		return "", err
-	}
-	n.known[key] = name
-	return name, nil
-}
-
-// detail is an entry's detail in words, without what is said as its name.
-func (n auditNames) detail(ctx context.Context, detail map[string]any, said string) (string, error) {
-	keys := make([]string, 0, len(detail))
-	for key := range detail {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	var parts []string
-	for _, key := range keys {
-		value := detailText(detail[key])
-		if value == "" || key == "name" && value == said {
+	var changes []AuditChange
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		was, is := before[field], after[field]
+		inner, ok := was.(map[string]any)
+		within, too := is.(map[string]any)
+		if (ok || was == nil) && (too || is == nil) && (ok || too) {
+			more, err := n.changes(ctx, inner, within)
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, more...)
 			continue
 		}
-		noun, isID := strings.CutSuffix(key, "_id")
-		if isID {
-			if noun == "group" {
-				noun = "source_group"
-			}
-			name, err := n.of(ctx, noun, value)
+		was, is = onlyDifferent(was, is)
+		change := AuditChange{Field: fieldWords(field)}
+		var err error
+		if change.Before, err = n.value(ctx, field, was); err != nil {
+			return nil, err
+		}
+		if change.After, err = n.value(ctx, field, is); err != nil {
+			return nil, err
+		}
+		changes = append(changes, change)
+	}
+	return changes, nil
+}
+
+// onlyDifferent takes out of two lists what both have, unless that leaves
+// nothing: then their order is what changed.
+func onlyDifferent(was, is any) (any, any) {
+	old, ok := was.([]any)
+	fresh, too := is.([]any)
+	if !ok || !too {
+		return was, is
+	}
+	without := func(list, other []any) []any {
+		return slices.DeleteFunc(slices.Clone(list), func(one any) bool {
+			return slices.ContainsFunc(other, func(two any) bool { return fmt.Sprint(one) == fmt.Sprint(two) })
+		})
+	}
+	gone, come := without(old, fresh), without(fresh, old)
+	if len(gone)+len(come) == 0 {
+		return was, is
+	}
+	return gone, come
+}
+
+// fieldWords is the name of a field without what only programs need.
+func fieldWords(field string) string {
+	if field == "group_id" {
+		return "source group"
+	}
+	field = strings.TrimSuffix(strings.TrimSuffix(field, "_id"), "_at")
+	if stem, ok := strings.CutSuffix(field, "_ids"); ok {
+		field = stem + "s"
+	}
+	return strings.NewReplacer("_kib", " KiB", "_", " ").Replace(field)
+}
+
+// words is a detail in one line, without what is nothing.
+func (n auditNames) words(ctx context.Context, detail map[string]any) (string, error) {
+	var parts []string
+	for _, field := range slices.Sorted(maps.Keys(detail)) {
+		value := detail[field]
+		if inner, ok := value.(map[string]any); ok {
+			text, err := n.words(ctx, inner)
 			if err != nil {
 				return "", err
 			}
-			if value = name; name == "" {
-				value = shortID(detailText(detail[key]))
+			if text != "" {
+				parts = append(parts, text)
 			}
-			key = noun
+			continue
 		}
-		parts = append(parts, strings.ReplaceAll(key, "_", " ")+" "+value)
+		text, err := n.value(ctx, field, value)
+		if err != nil {
+			return "", err
+		}
+		if text != "" && text != "0" && text != "no" {
+			parts = append(parts, fieldWords(field)+" "+text)
+		}
 	}
 	return strings.Join(parts, " · "), nil
 }
 
-// detailText is one value of a detail in words; "" for nothing.
-func detailText(value any) string {
+// shownOfList is how many elements of a list are shown, and shownOfText how many
+// characters of a text; the API and the CSV have all.
+const (
+	shownOfList = 6
+	shownOfText = 240
+)
+
+// value is one value in words, ids as names; "" for nothing.
+func (n auditNames) value(ctx context.Context, field string, value any) (string, error) {
 	switch value := value.(type) {
 	case nil:
-		return ""
+		return "", nil
 	case string:
-		return value
+		return n.text(ctx, field, value)
 	case bool:
 		if value {
-			return "yes"
+			return "yes", nil
 		}
-		return "no"
+		return "no", nil
 	case float64:
-		return countText(int64(value))
+		return countText(int64(value)), nil
 	case []any:
-		words := make([]string, len(value))
-		for i, one := range value {
-			words[i] = detailText(one)
-		}
-		return strings.Join(words, ", ")
-	case map[string]any:
 		var words []string
-		for key, one := range value {
-			if text := detailText(one); text != "" && text != "0" && text != "no" {
-				words = append(words, strings.ReplaceAll(key, "_", " ")+" "+text)
+		for _, one := range value[:min(len(value), shownOfList)] {
+			word, err := n.value(ctx, strings.TrimSuffix(field, "s"), one)
+			if err != nil {
+				return "", err
 			}
+			words = append(words, word)
 		}
-		slices.Sort(words)
-		return strings.Join(words, ", ")
+		if more := len(value) - shownOfList; more > 0 {
+			words = append(words, "and "+countText(int64(more))+" more")
+		}
+		return strings.Join(words, ", "), nil
+	case map[string]any:
+		return n.words(ctx, value)
 	}
-	return fmt.Sprint(value)
+	return fmt.Sprint(value), nil
+}
+
+func (n auditNames) text(ctx context.Context, field, text string) (string, error) {
+	if noun, ok := strings.CutSuffix(field, "_id"); ok && text != "" {
+		found, err := n.of(ctx, noun, text)
+		if found.Name == "" {
+			found.Name = shortID(text)
+		}
+		return found.Name, err
+	}
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return at.UTC().Format("2006-01-02 15:04 UTC"), nil
+	}
+	if letters := []rune(text); len(letters) > shownOfText {
+		return string(letters[:shownOfText]) + "…", nil
+	}
+	return text, nil
 }

@@ -64,6 +64,7 @@ func Examples(now time.Time) []Example {
 		{"repositories", "usual", RepositoriesPage{Frame: s.frame("Repositories", "/repositories"), Rows: s.repositories()}},
 		{"audit", "empty", AuditPage{Frame: s.frame("Audit", "/audit"), Filter: AuditFilter{Text: "nobody"}}},
 		{"audit", "usual", s.audit()},
+		{"audit", "narrowed", s.auditOfOne()},
 		{"settings", "empty", SettingsPage{Frame: s.frame("Settings", "/settings"), Username: "ann", Sessions: 1, MayToken: true}},
 		{"settings", "usual", s.settings()},
 		{"setup", "usual", SetupPage{Frame: Frame{Title: "First start"}}},

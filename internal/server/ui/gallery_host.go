@@ -149,16 +149,6 @@ func (s sample) sourceFormWrong() SourceFormPage {
 	return page
 }
 
-func (s sample) audit() AuditPage {
-	page := AuditPage{Frame: s.frame("Audit", "/audit"), Next: "/audit?cursor=z"}
-	for i, action := range []string{"job.created", "source_group.created", "host.enrolled", "enrollment_token.created", "user.signed_in", "setup.done"} {
-		noun := strings.Split(action, ".")[0]
-		page.Rows = append(page.Rows, AuditRow{What: strings.ReplaceAll(noun, "_", " ") + " web-1", Detail: "source group documents · host web-1 · kind backup",
-			Entry: fleet.AuditEntry{At: s.ago(time.Duration(i*i*7+1) * time.Minute), Actor: "ann", Action: action, Noun: noun, Subject: "01JNQ8Z4M2R7S9T1V3X5Y6Z7A8", Address: "192.0.2.5"}})
-	}
-	return page
-}
-
 func (s sample) settings() SettingsPage {
 	return SettingsPage{Frame: s.frame("Settings", "/settings"), Username: "ann", Sessions: 3, MayToken: true, Tokens: []auth.APIToken{
 		{ID: "a", Name: "grafana", Role: auth.Viewer, CreatedAt: s.ago(90 * 24 * time.Hour), LastUsedAt: s.ago(20 * time.Second)},

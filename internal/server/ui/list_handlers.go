@@ -125,21 +125,3 @@ func (u *UI) doRetry(w http.ResponseWriter, r *http.Request) error {
 	}
 	return done(w, r, back, "retried")
 }
-
-func (u *UI) audit(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	frame, err := u.frame(r, "Audit")
-	if err != nil {
-		return err
-	}
-	page := AuditPage{Frame: frame, Filter: AuditFilter{Text: query.Get("text"), Noun: query.Get("noun"), Subject: query.Get("subject")}}
-	entries, next, err := u.Store.AuditEntries(r.Context(), store.AuditFilter{Text: page.Filter.Text, Noun: page.Filter.Noun, Subject: page.Filter.Subject, Page: fleet.Page{Cursor: query.Get("cursor")}})
-	if err != nil {
-		return err
-	}
-	page.Next = nextPath(r, next)
-	if page.Rows, err = u.auditRows(r.Context(), entries); err != nil {
-		return err
-	}
-	return u.show(w, r, "audit", "", page)
-}

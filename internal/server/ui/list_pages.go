@@ -24,31 +24,6 @@ type RepositoryRow struct {
 	CanRetry    bool   // that step ended badly
 }
 
-// AuditPage lists what was changed, newest first.
-type AuditPage struct {
-	Frame  Frame
-	Filter AuditFilter
-	Rows   []AuditRow
-	Next   string
-}
-
-// AuditRow is one entry with names where they are known.
-type AuditRow struct {
-	Entry  fleet.AuditEntry
-	What   string // the noun with its name
-	Detail string // readable, "" for none
-}
-
-// AuditFilter is the page's query.
-type AuditFilter struct {
-	Text    string // in who, action or detail
-	Noun    string
-	Subject string
-}
-
-// Narrow tells whether anything is filtered.
-func (f AuditFilter) Narrow() bool { return f != AuditFilter{} }
-
 // steps are what the storage agent knows of a repository that is not yet, or no
 // more, what it should be.
 type steps struct {

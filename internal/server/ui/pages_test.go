@@ -290,7 +290,7 @@ func TestOtherSessionsEnd(t *testing.T) {
 	if got := r.ask("other", "/settings", nil); got.status != http.StatusSeeOther {
 		t.Errorf("the other session goes on: %d", got.status)
 	}
-	if got := r.ask(auth.Admin, "/audit", nil); got.status != http.StatusOK || !strings.Contains(got.text("tbody"), "session.others_ended user ann sessions ended 1") {
+	if got := r.ask(auth.Admin, "/audit", nil); got.status != http.StatusOK || !strings.Contains(got.text("tbody"), "session others ended ann sessions ended 1") {
 		t.Errorf("the audit says %d %s", got.status, got.text("tbody"))
 	}
 }

@@ -28,6 +28,7 @@ var Routes = []Route{
 	{"GET", "/repositories", auth.FleetRead, "Repositories", "database", (*UI).repositories},
 	{"GET", "/jobs", auth.FleetRead, "Jobs", "activity", (*UI).jobs},
 	{"GET", "/audit", auth.AuditRead, "Audit", "history", (*UI).audit},
+	{"GET", "/audit.csv", auth.AuditRead, "", "", (*UI).auditCSV},
 	{"GET", "/settings", auth.AccountOwn, "Settings", "settings", (*UI).settings},
 
 	{"GET", "/setup", Public, "", "", (*UI).setup},
