@@ -41,6 +41,11 @@ func (a *Agent) admitJob(asked *api.Job) error {
 		return a.append(api.RecordEnded, asked.ID, api.Ended{State: job.Failed, Error: problem})
 	}
 	accepted := api.Accepted{Kind: asked.Kind, Origin: asked.Origin, Occasion: asked.Occasion, Spec: asked.Spec}
+	for _, held := range a.journal.Held() {
+		if held.ID == asked.ID {
+			accepted.Occasion = held.Due.Occasion // this side knows best why it is due
+		}
+	}
 	_, err := a.accept(asked.ID, spec, asked.Access, accepted)
 	return err
 }

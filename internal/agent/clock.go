@@ -31,8 +31,8 @@ type clock struct {
 	markSaved time.Time // by the wall clock; zero is never
 	last      time.Time // when it looked last
 	awake     time.Time // since when this process runs or the machine is awake
-	table     *timetable
-	next      []time.Time // the next moment of each schedule of table
+	table     *timetable  // that it looked at last, or that the plan was at the start
+	next      []time.Time // the next moment of each schedule of table; nil is not known
 	held      map[job.ID]*schedule.Held
 
 	mutex sync.Mutex
@@ -53,7 +53,7 @@ func (c *clock) keep(ctx context.Context) {
 	for {
 		changed := c.agent.plan.next()
 		wait := schedule.Wake
-		now := c.agent.options.Now()
+		now := c.agent.options.Now().Round(0) // all that follows is about the wall clock
 		if next := c.look(now); !next.IsZero() {
 			wait = min(wait, max(next.Sub(now), time.Millisecond))
 		}
@@ -116,7 +116,7 @@ func (c *clock) noticeJump(now time.Time) {
 // lookAtMoments journals what fell due since the last look and returns the next
 // moment.
 func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) {
-	fresh := c.table != table
+	fresh := c.table != table || c.next == nil
 	if c.mark.IsZero() || now.Before(c.mark) {
 		c.mark, fresh = now, true
 	}
@@ -150,11 +150,12 @@ func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) 
 	return next
 }
 
-// since is from where on the moments of a schedule are looked for. What came with
-// this plan, but counts from an earlier time, is looked at from there: the machine
-// or the server was away while it was made.
+// since is from where on the moments of a schedule are looked for. One that comes
+// with another plan, and counts from a time after the plan before had come, is
+// looked at from there: this agent could not know what it was due at meanwhile.
 func (c *clock) since(one planned, table *timetable) time.Time {
-	if from := time.UnixMilli(one.rule.EffectiveFrom - 1); one.news && c.table != table && from.Before(c.mark) {
+	from := time.UnixMilli(one.rule.EffectiveFrom - 1)
+	if c.table != table && !c.table.taken.IsZero() && from.After(c.table.taken) && from.Before(c.mark) {
 		return from
 	}
 	return c.mark

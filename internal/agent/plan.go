@@ -13,16 +13,15 @@ import (
 type planHolder struct {
 	mutex   sync.Mutex
 	current *api.Plan     // nil: none came yet
-	taken   time.Time     // when it came; zero when none did
 	table   *timetable    // what it says of time; never nil once the agent is made
 	changed chan struct{} // closed and replaced with each new plan
 }
 
 // put makes a plan the one in force.
-func (h *planHolder) put(plan *api.Plan, taken time.Time, table *timetable) {
+func (h *planHolder) put(plan *api.Plan, table *timetable) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.current, h.taken, h.table = plan, taken, table
+	h.current, h.table = plan, table
 	if h.changed != nil {
 		close(h.changed)
 	}
@@ -33,12 +32,6 @@ func (h *planHolder) timetable() *timetable {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return h.table
-}
-
-func (h *planHolder) takenAt() time.Time {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	return h.taken
 }
 
 func (h *planHolder) digest() string {
@@ -85,8 +78,8 @@ func (a *Agent) takePlan(plan *api.Plan) error {
 	if err := a.state.savePlan(storedPlan{Plan: plan, TakenAt: taken.UnixMilli()}); err != nil {
 		return err
 	}
-	table := readPlan(plan, a.plan.takenAt())
-	a.plan.put(plan, taken, table)
+	table := readPlan(plan, taken)
+	a.plan.put(plan, table)
 	for _, problem := range table.problems {
 		a.log.Error("a part of the plan can't be followed", "problem", problem)
 		a.report(api.Report{Topic: api.ReportQuarantine, Detail: problem})
@@ -106,11 +99,12 @@ func (a *Agent) loadPlan() error {
 	if stored.TakenAt > 0 {
 		taken = time.UnixMilli(stored.TakenAt)
 	}
-	table := readPlan(stored.Plan, time.Time{})
+	table := readPlan(stored.Plan, taken)
 	for _, problem := range table.problems {
 		a.log.Error("a part of the plan can't be followed", "problem", problem)
 	}
-	a.plan.put(stored.Plan, taken, table)
+	a.plan.put(stored.Plan, table)
+	a.clock.table = table
 	return nil
 }
 

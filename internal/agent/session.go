@@ -140,6 +140,7 @@ func (s *session) take(ctx context.Context, body any) error {
 			return fmt.Errorf("note an acknowledgement: %w", err)
 		}
 		s.agent.status.noteAcknowledged()
+		poke(s.agent.clock.wake)
 		return nil
 	case *api.Unsupported:
 		s.agent.log.Warn("the server does not know a message", "type", body.Type)

@@ -200,7 +200,7 @@ func (a *Agent) addTimes(status *Status) {
 	now, table := a.options.Now(), a.plan.timetable()
 	status.Held = a.clock.waiting()
 	status.Next = table.nextMoments(now, nextShown)
-	status.PlanDigest, status.PlanTaken = a.plan.digest(), a.plan.takenAt().UTC()
+	status.PlanDigest, status.PlanTaken = a.plan.digest(), table.taken.UTC()
 	if table.pausedUntil.After(now) {
 		status.PausedUntil = table.pausedUntil.UTC()
 	}

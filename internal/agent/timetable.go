@@ -12,6 +12,7 @@ import (
 
 // timetable is what a plan says of time, read once for each plan.
 type timetable struct {
+	taken time.Time // when the plan came; zero when none did
 	// pausedUntil is zero when nothing is paused.
 	pausedUntil time.Time
 	groups      map[job.GroupID]job.BackupSpec
@@ -27,15 +28,11 @@ type planned struct {
 	rule     schedule.Rule
 	calendar *schedule.Calendar
 	groups   []job.GroupID // those that the plan has, each once
-	// news: it counts from a moment after the plan before was taken. What it was due
-	// at meanwhile, this agent could not know.
-	news bool
 }
 
-// readPlan reads a plan that followed one taken at before; zero is that there was
-// none.
-func readPlan(plan *api.Plan, before time.Time) *timetable {
-	table := &timetable{groups: map[job.GroupID]job.BackupSpec{}}
+// readPlan reads a plan; nil is that none came yet.
+func readPlan(plan *api.Plan, taken time.Time) *timetable {
+	table := &timetable{taken: taken, groups: map[job.GroupID]job.BackupSpec{}}
 	if plan == nil {
 		return table
 	}
@@ -59,10 +56,7 @@ func readPlan(plan *api.Plan, before time.Time) *timetable {
 		seen[one.ID] = true
 		groups := slices.DeleteFunc(slices.Clone(one.Groups), func(id job.GroupID) bool { _, ok := table.groups[id]; return !ok })
 		slices.Sort(groups)
-		table.schedules = append(table.schedules, planned{
-			id: one.ID, rule: one.Rule, calendar: calendar, groups: slices.Compact(groups),
-			news: !before.IsZero() && one.EffectiveFrom > before.UnixMilli(),
-		})
+		table.schedules = append(table.schedules, planned{id: one.ID, rule: one.Rule, calendar: calendar, groups: slices.Compact(groups)})
 	}
 	return table
 }
