@@ -13,8 +13,9 @@ import (
 // nobody at work leads; it takes what has come meanwhile along, each change in
 // a savepoint of its own.
 type groupCommit struct {
-	db     *sql.DB
-	engine engine
+	db         *sql.DB
+	engine     engine
+	statements *statements // of db
 
 	mu      sync.Mutex
 	waiting []*change
@@ -61,6 +62,7 @@ func (g *groupCommit) lead() {
 		for _, c := range batch {
 			close(c.done)
 		}
+		g.statements.prepare()
 	}
 }
 
@@ -74,12 +76,13 @@ func (g *groupCommit) commit(batch []*change) {
 	}
 	// The transaction belongs to all, so no single caller's context ends it.
 	ctx := context.Background()
-	tx, err := g.db.BeginTx(ctx, nil)
+	begun, err := g.db.BeginTx(ctx, nil)
 	if err != nil {
 		fail(fmt.Errorf("begin: %w", err))
 		return
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	defer func() { _ = begun.Rollback() }() // does nothing after a commit
+	tx := prepared{begun, g.statements}
 	for _, c := range batch {
 		if err := g.runOne(ctx, tx, c); err != nil {
 			fail(err)
@@ -93,7 +96,7 @@ func (g *groupCommit) commit(batch []*change) {
 
 // runOne runs one change between savepoints. Its own error is kept in c; the
 // returned one ends the whole group.
-func (g *groupCommit) runOne(ctx context.Context, tx *sql.Tx, c *change) error {
+func (g *groupCommit) runOne(ctx context.Context, tx prepared, c *change) error {
 	if err := c.ctx.Err(); err != nil {
 		c.err = context.Cause(c.ctx)
 		return nil

@@ -49,5 +49,6 @@ func openSQLite(path string) (*Store, error) {
 	}
 	reads.SetMaxOpenConns(4)
 	engine := sqliteEngine{}
-	return &Store{reads: reads, writes: writes, engine: engine, group: &groupCommit{db: writes, engine: engine}}, nil
+	return &Store{reader: reader{q: newStatements(reads)}, reads: reads, writes: writes, engine: engine,
+		group: &groupCommit{db: writes, engine: engine, statements: newStatements(writes)}}, nil
 }

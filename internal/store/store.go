@@ -39,8 +39,14 @@ type engine interface {
 // Tx is one transaction. It reads what it has written.
 type Tx struct {
 	reader
-	tx     *sql.Tx
+	tx     transaction
 	engine engine
+}
+
+// transaction is what a Tx needs of the driver's.
+type transaction interface {
+	queryer
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 // Open opens the database that url names and brings its schema up to date:
@@ -59,7 +65,6 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.reader = reader{q: s.reads}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
