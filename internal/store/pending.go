@@ -24,6 +24,15 @@ func (r reader) PendingRuns(ctx context.Context, host job.HostID, page fleet.Pag
 	return items, next, nil
 }
 
+// PendingRetries lists the retries of root that wait.
+func (r reader) PendingRetries(ctx context.Context, root job.ID) ([]fleet.Job, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM pending_runs WHERE root_id = $1 AND root_id <> ''", root)
+	if err != nil {
+		return nil, fmt.Errorf("list retries that wait: %w", err)
+	}
+	return items, nil
+}
+
 // CountPending counts the backups that wait.
 func (r reader) CountPending(ctx context.Context) (n int, err error) {
 	if err = r.q.QueryRowContext(ctx, "SELECT count(*) FROM pending_runs").Scan(&n); err != nil {

@@ -133,7 +133,7 @@ func (a *agent) dial() (any, error) {
 	a.challenge = *challenge.(*api.Challenge)
 	a.counter++
 	a.hello = api.Hello{Version: api.Version, Host: a.host, AgentKey: a.public(), AgentNonce: make([]byte, api.NonceSize), JournalID: a.journal,
-		Counter: a.counter, LastSeq: a.last(), Acked: a.acked, PlanDigest: a.plan, Unfinished: a.unfinished(), Clock: time.Now().Add(a.skew).UnixMilli(), Facts: a.facts}
+		Counter: a.counter, LastSeq: a.last(), Acked: a.acked, PlanDigest: a.plan, Unfinished: a.unfinished(), Held: a.held(), Clock: time.Now().Add(a.skew).UnixMilli(), Facts: a.facts}
 	_, _ = rand.Read(a.hello.AgentNonce)
 	if a.onHello != nil {
 		a.onHello(&a.hello)
@@ -298,6 +298,22 @@ func (a *agent) unfinished() []job.ID {
 		case api.RecordAccepted:
 			ids = append(ids, record.Job)
 		case api.RecordEnded:
+			ids = slices.DeleteFunc(ids, func(id job.ID) bool { return id == record.Job })
+		}
+	}
+	return ids
+}
+
+// held are the runs that the journal holds as due and neither accepted nor ended.
+func (a *agent) held() []job.ID {
+	ids := []job.ID{}
+	for _, record := range a.records {
+		switch record.Kind {
+		case api.RecordDue:
+			if body, err := record.Decode(); err == nil && body.(*api.Due).Skip == "" {
+				ids = append(ids, record.Job)
+			}
+		case api.RecordAccepted, api.RecordEnded:
 			ids = slices.DeleteFunc(ids, func(id job.ID) bool { return id == record.Job })
 		}
 	}

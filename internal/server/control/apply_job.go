@@ -245,6 +245,11 @@ func (a *applier) backupEnded(ctx context.Context, j fleet.Job, body *api.Ended)
 	if err := a.tx.NoteBackup(ctx, j); err != nil {
 		return err
 	}
+	if j.State.EndedWell() {
+		if err := a.withdrawRetries(ctx, j); err != nil {
+			return err
+		}
+	}
 	if body.ExitCode == nil || *body.ExitCode != exitNoRepository {
 		if j.State == job.Succeeded || j.State == job.Warning {
 			return a.tx.CloseAlert(ctx, fleet.AlertRepository, j.Host, string(j.Repository), a.c.now())
@@ -255,6 +260,24 @@ func (a *applier) backupEnded(ctx context.Context, j fleet.Job, body *api.Ended)
 	_, err := a.tx.OpenAlert(ctx, fleet.Alert{Kind: fleet.AlertRepository, Host: j.Host, Subject: string(j.Repository),
 		Sentence: "The repository of this host is gone from where it was. Nothing is made anew in its place: look at the storage box, its disk and its mounts first."}, a.c.now())
 	return err
+}
+
+// withdrawRetries takes back what was queued or sent in place of a run that turned
+// out well after all.
+func (a *applier) withdrawRetries(ctx context.Context, j fleet.Job) error {
+	waiting, err := a.tx.PendingRetries(ctx, j.Occasion().RootOf(j.ID))
+	if err != nil {
+		return err
+	}
+	for _, retry := range waiting {
+		if err := a.c.skip(ctx, a.tx, retry, job.CauseSatisfied, j.ID, "The run that it repeats has ended well after all.", "pending_run.satisfied"); err != nil {
+			return err
+		}
+		a.after.due = append(a.after.due, retry.ID) // so that its agent is told
+		a.after.over = append(a.after.over, retry)
+		a.after.job(retry)
+	}
+	return nil
 }
 
 func (a *applier) snapshot(ctx context.Context, r api.Record, body *api.SnapshotMade) error {

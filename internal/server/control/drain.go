@@ -50,9 +50,10 @@ func (c *Control) DrainPending(ctx context.Context, host job.HostID) error {
 	return nil
 }
 
-// onAgentHello drains every row of a host whose agent has just come: once the
-// wire is back, it no longer matters when the next attempt would have been due.
-// The rows were made due by openSession, in its transaction.
+// onAgentHello drains every row of a host whose agent has just come, and has told
+// all that its hello spoke of: once the wire is back, it no longer matters when the
+// next attempt would have been due. The rows were made due by openSession, in its
+// transaction.
 func (c *Control) onAgentHello(host job.HostID) {
 	c.beside.Go(func() {
 		ctx, cancel := context.WithTimeout(c.closing, time.Minute)
@@ -238,6 +239,9 @@ func (c *Control) waits(ctx context.Context, r reading, host fleet.Host, j fleet
 	case !until.IsZero():
 		wait.Reason, wait.Until = fleet.WaitsForPause, until
 		return wait, nil
+	case !c.settledHere(host.ID):
+		wait.Reason = fleet.WaitsForTurn
+		return wait, nil
 	case j.NextAttemptAt.After(now):
 		wait.Reason, wait.Until = fleet.WaitsForBackoff, j.NextAttemptAt
 		return wait, nil
@@ -251,6 +255,13 @@ func (c *Control) waits(ctx context.Context, r reading, host fleet.Host, j fleet
 		return wait, nil
 	}
 	return c.turn(ctx, r, wait)
+}
+
+// settledHere tells whether what the host's agent had to tell at its hello is
+// known. Of a session that another node holds, that node knows.
+func (c *Control) settledHere(host job.HostID) bool {
+	s := c.hub.session(host)
+	return s == nil || s.settled.Load()
 }
 
 // pausedFor is until when a pause holds a run back; zero is not. What a person

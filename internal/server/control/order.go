@@ -30,7 +30,7 @@ func (c *Control) order(ctx context.Context, r reading, host fleet.Host, j fleet
 	if err != nil {
 		return nil, err
 	}
-	order := &api.Job{ID: j.ID, Kind: j.Kind, Origin: j.Origin}
+	order := &api.Job{ID: j.ID, Kind: j.Kind, Origin: j.Origin, Occasion: j.Occasion()}
 	if j.Kind != job.Provision { // which works on rest-server's users alone
 		if order.Access, err = c.accessFor(ctx, r, spec); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -43,9 +44,11 @@ type session struct {
 	// waiting are the runs that are due at the agent and wait for a word of ours.
 	waiting map[job.ID]bool
 
-	// The reader's alone: whether the journal was read to where it stood at the
-	// hello, parts of answers, and how many bytes those hold.
-	settled     bool
+	// settled: the journal was read to where it stood at the hello. Until then the
+	// agent may know better than any row here, and no backup is sent.
+	settled atomic.Bool
+
+	// The reader's alone: parts of answers, and how many bytes those hold.
 	answers     map[job.ID]*partialAnswer
 	answerBytes int
 }
@@ -136,9 +139,6 @@ func (c *Control) runSession(ctx context.Context, end context.CancelCauseFunc, c
 		return
 	}
 	c.log.Info("session opened", "host", s.host, "address", address, "held", held)
-	if !held {
-		c.onAgentHello(s.host)
-	}
 	c.converse(ctx, s, held)
 	cause := context.Cause(ctx)
 	c.depart(s, cause)

@@ -14,7 +14,7 @@ import (
 // hello: what runs here and is unknown to the agent is lost. Only the reader
 // calls it, so that no record comes between the question and its answer.
 func (c *Control) settle(ctx context.Context, s *session) error {
-	if s.settled || s.position() < s.hello.LastSeq {
+	if s.settled.Load() || s.position() < s.hello.LastSeq {
 		return nil
 	}
 	known, _ := s.held()
@@ -46,7 +46,9 @@ func (c *Control) settle(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	s.settled = true
+	s.settled.Store(true)
+	c.onAgentHello(s.host)
+	s.pokeWants()
 	c.lost(ctx, lost, pokes)
 	return nil
 }
