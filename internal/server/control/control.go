@@ -36,6 +36,9 @@ type Options struct {
 	// PeerAddress tells where a request comes from; nil is the connection's peer.
 	PeerAddress PeerAddress
 	Now         func() time.Time // nil is time.Now
+	// Beat is how often a node shows that it lives and looks after what nobody
+	// asks for; 0 is ten seconds.
+	Beat time.Duration
 }
 
 // Control decides and acts.
@@ -49,6 +52,7 @@ type Control struct {
 	node      string
 	sole      bool
 	intervals api.Intervals
+	beat      time.Duration
 	peer      PeerAddress
 	// rivalPatience is how long an older session has to show that it lives when a
 	// second one of the same host comes.
@@ -74,6 +78,9 @@ func New(o Options) *Control {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Beat == 0 {
+		o.Beat = defaultBeat
+	}
 	if o.PeerAddress == nil {
 		o.PeerAddress = directPeer
 	}
@@ -88,7 +95,7 @@ func New(o Options) *Control {
 	}
 	c := &Control{
 		store: o.Store, sealer: o.Sealer, identity: o.Identity, log: o.Log, now: o.Now, hasher: auth.NewHasher(),
-		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, peer: o.PeerAddress, rivalPatience: rivalPatience, maxAnswers: maxAnswers,
+		node: job.NewULID(o.Now()), sole: o.Sole, intervals: o.Intervals, beat: o.Beat, peer: o.PeerAddress, rivalPatience: rivalPatience, maxAnswers: maxAnswers,
 	}
 	c.hub.init()
 	c.live.init()

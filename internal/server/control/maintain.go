@@ -12,8 +12,8 @@ import (
 
 // Times of what a node does by itself.
 const (
-	leaseEvery            = 10 * time.Second
-	leaseFor              = 30 * time.Second
+	defaultBeat           = 10 * time.Second
+	leaseBeats            = 3           // how long a node is believed to live
 	seenEvery             = time.Minute // it writes every host that is online
 	tidyEvery             = time.Hour
 	noContact             = 24 * time.Hour      // after it a running job is lost
@@ -36,7 +36,7 @@ func (c *Control) Start(ctx context.Context) error {
 				return err
 			}
 		}
-		_, err := tx.NodeLease(ctx, c.node, c.now(), c.now().Add(leaseFor))
+		_, err := tx.NodeLease(ctx, c.node, c.now(), c.now().Add(leaseBeats*c.beat))
 		return err
 	})
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *Control) Start(ctx context.Context) error {
 // Run does what a node does by itself until ctx ends, then ends the sessions
 // and waits for them.
 func (c *Control) Run(ctx context.Context) error {
-	ticker := time.NewTicker(leaseEvery)
+	ticker := time.NewTicker(c.beat)
 	defer ticker.Stop()
 	var did duties
 	for {
@@ -82,7 +82,7 @@ func (c *Control) runOnce(ctx context.Context, did *duties) {
 	now := c.now()
 	seen := due(&did.seen, now, seenEvery)
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.NodeLease(ctx, c.node, now, now.Add(leaseFor)); err != nil || !seen {
+		if _, err := tx.NodeLease(ctx, c.node, now, now.Add(leaseBeats*c.beat)); err != nil || !seen {
 			return err
 		}
 		return tx.SeenHosts(ctx, c.node, now)
