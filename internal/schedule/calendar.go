@@ -22,8 +22,8 @@ import (
 //   - A rule whose minute or hour field begins with * (*/15 * * * *, 0 * * * *,
 //     @hourly, 30 */6 * * *, */10 2 * * *) follows elapsed time. A time that comes
 //     twice is due twice. A time that is skipped is due when the old clock would
-//     have read it, which for every-15-minutes is a moment that it has anyway: two
-//     moments are never further apart than on other days, nor do they pile up.
+//     have read it. For every 15 minutes or every hour that is a moment which they
+//     have anyway, so that they go on as if no clock had been touched.
 //
 // The date and the day of the week are those of the local time that is named,
 // also when it is skipped. Where both are restricted, a day that fits either is
