@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
@@ -29,6 +31,11 @@ type SourceGroup struct {
 	LastError    string     `json:"last_error"`
 }
 
+// TransformSchema implements huma.SchemaTransformer.
+func (SourceGroup) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	return orNull(s, "pre_hook", "post_hook")
+}
+
 func showGroup(g fleet.SourceGroup) SourceGroup {
 	return SourceGroup{
 		ID: g.ID, HostID: g.Host, Name: g.Name, RepositoryID: g.Repository, Includes: orEmpty(g.Includes), Excludes: orEmpty(g.Excludes),
@@ -44,10 +51,23 @@ type groupBody struct {
 	Includes         []string         `json:"includes" nullable:"false" doc:"Whole paths of folders and files."`
 	Excludes         []string         `json:"excludes,omitempty" nullable:"false" doc:"Patterns as restic takes them."`
 	OneFileSystem    bool             `json:"one_file_system,omitempty"`
-	ExcludeCaches    bool             `json:"exclude_caches,omitempty"`
+	ExcludeCaches    *bool            `json:"exclude_caches,omitempty" doc:"True without it."`
+	UseVSS           bool             `json:"use_vss,omitempty" doc:"Read from a volume shadow copy, on Windows only."`
 	LimitUploadKiB   int              `json:"limit_upload_kib,omitempty" doc:"KiB per second; 0 is no limit."`
+	LimitDownloadKiB int              `json:"limit_download_kib,omitempty" doc:"KiB per second; 0 is no limit."`
 	RetryLockMinutes *int             `json:"retry_lock_minutes,omitempty" doc:"How long to wait for a lock; 30 without it."`
+	Tags             []string         `json:"tags,omitempty" nullable:"false" doc:"Put on each snapshot."`
+	RetryMax         *int             `json:"retry_max,omitempty" minimum:"1" doc:"How many attempts a run has, the first one included; 10 without it."`
+	RetryBackoff     *int             `json:"retry_backoff_seconds,omitempty" minimum:"1" doc:"The wait before the second attempt, which doubles; 60 without it."`
+	PreHook          *job.Hook        `json:"pre_hook,omitempty" doc:"Runs on the host before each backup, if its own policy lets it."`
+	PostHook         *job.Hook        `json:"post_hook,omitempty" doc:"Runs on the host after each backup, if its own policy lets it."`
+	ShrinkPercent    *int             `json:"shrink_percent,omitempty" doc:"Warn of a backup that is smaller than the last good one by more than this; 0 never does, 50 without it."`
 	Retention        *retentionBody   `json:"retention,omitempty" doc:"A new group takes a default without it. Nothing is forgotten until maintenance exists."`
+}
+
+// TransformSchema implements huma.SchemaTransformer.
+func (groupBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	return orNull(s, "pre_hook", "post_hook")
 }
 
 // retentionBody is fleet.Retention with every number optional.
@@ -65,17 +85,27 @@ type retentionBody struct {
 func (b groupBody) group() fleet.SourceGroup {
 	g := fleet.SourceGroup{
 		Name: b.Name, Repository: b.RepositoryID, Includes: orEmpty(b.Includes), Excludes: orEmpty(b.Excludes),
-		Options: fleet.GroupOptions{OneFileSystem: b.OneFileSystem, ExcludeCaches: b.ExcludeCaches,
-			LimitUploadKiB: b.LimitUploadKiB, RetryLockMinutes: fleet.DefaultRetryLockMinutes},
-		Retention: fleet.DefaultRetention,
+		Options: fleet.DefaultGroupOptions(), Retention: fleet.DefaultRetention,
 	}
-	if b.RetryLockMinutes != nil {
-		g.Options.RetryLockMinutes = *b.RetryLockMinutes
-	}
+	o := &g.Options
+	o.OneFileSystem, o.UseVSS, o.LimitUploadKiB, o.LimitDownloadKiB = b.OneFileSystem, b.UseVSS, b.LimitUploadKiB, b.LimitDownloadKiB
+	o.Tags, o.PreHook, o.PostHook = orEmpty(b.Tags), b.PreHook, b.PostHook
+	take(b.ExcludeCaches, &o.ExcludeCaches)
+	take(b.RetryLockMinutes, &o.RetryLockMinutes)
+	take(b.RetryMax, &o.RetryMax)
+	take(b.RetryBackoff, &o.RetryBackoffSeconds)
+	take(b.ShrinkPercent, &o.ShrinkPercent)
 	if b.Retention != nil {
 		g.Retention = fleet.Retention(*b.Retention)
 	}
 	return g
+}
+
+// take writes what was said over a default.
+func take[T any](said *T, into *T) {
+	if said != nil {
+		*into = *said
+	}
 }
 
 type groupInput struct {

@@ -29,6 +29,10 @@ type Host struct {
 	AllowedKinds  []job.Kind `json:"allowed_kinds" nullable:"false" doc:"What its own policy lets through."`
 	Address       string     `json:"address"`
 	Storage       *Storage   `json:"storage" doc:"Of a storage agent."`
+	Hooks         Hooks      `json:"hooks" doc:"What its own policy lets run beside a backup."`
+
+	Presence    fleet.Presence `json:"presence" doc:"always_on, or intermittent for a machine that is off at times."`
+	PausedUntil *time.Time     `json:"paused_until" doc:"Null while no pause holds."`
 
 	EnrolledAt    *time.Time `json:"enrolled_at"`
 	LastSeenAt    *time.Time `json:"last_seen_at"`
@@ -48,11 +52,41 @@ type Storage struct {
 	URL        string `json:"url"`
 	BytesFree  int64  `json:"bytes_free"`
 	BytesTotal int64  `json:"bytes_total"`
+	Slots      int    `json:"slots" doc:"How many jobs may move data to or from it at once."`
+}
+
+// Hooks are what the policy of a host lets run beside a backup.
+type Hooks struct {
+	Names []string `json:"names" nullable:"false" doc:"Local scripts that a source group may choose from."`
+	Sent  bool     `json:"sent" doc:"Commands that a source group brings along are allowed."`
 }
 
 // TransformSchema implements huma.SchemaTransformer.
 func (Host) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return orNull(s, "storage")
+}
+
+// hostShower reads what hosts have in common and returns how to show one.
+func (a *API) hostShower(ctx context.Context) (func(fleet.Host) Host, error) {
+	now := time.Now()
+	pauses, err := a.Store.Pauses(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	return func(h fleet.Host) Host {
+		shown := showHost(h)
+		shown.PausedUntil = at(fleet.PausedUntil(pauses, h.ID, h.Tags, now))
+		return shown
+	}, nil
+}
+
+// onlyHost is the answer that is one host.
+func (a *API) onlyHost(ctx context.Context, h fleet.Host) (*only[Host], error) {
+	show, err := a.hostShower(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &only[Host]{show(h)}, nil
 }
 
 func showHost(h fleet.Host) Host {
@@ -62,9 +96,10 @@ func showHost(h fleet.Host) Host {
 		EnrolledAt: at(h.EnrolledAt), LastSeenAt: at(h.LastSeenAt), ClockOffsetMs: h.ClockOffset.Milliseconds(),
 		QuarantinedAt: at(h.QuarantinedAt), RemovedAt: at(h.RemovedAt), LastBackupAt: at(h.LastBackupAt), LastBackupState: h.LastBackupState,
 		LastEndedAt: at(h.LastEndedAt), LastJobID: h.LastJobID, LastError: h.LastError,
+		Hooks: Hooks{orEmpty(h.HookNames), h.HooksSent}, Presence: h.Presence,
 	}
 	if h.Storage != nil {
-		shown.Storage = &Storage{h.Storage.URL, h.Storage.BytesFree, h.Storage.BytesTotal}
+		shown.Storage = &Storage{h.Storage.URL, h.Storage.BytesFree, h.Storage.BytesTotal, h.Storage.Slots}
 	}
 	return shown
 }
@@ -86,7 +121,11 @@ func (a *API) hosts(ctx context.Context, _ auth.Identity, in *hostsInput) (*list
 	if err != nil {
 		return nil, err
 	}
-	return listOf(hosts, next, showHost), nil
+	show, err := a.hostShower(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(hosts, next, show), nil
 }
 
 func (a *API) host(ctx context.Context, _ auth.Identity, in *ByID) (*only[Host], error) {
@@ -94,7 +133,7 @@ func (a *API) host(ctx context.Context, _ auth.Identity, in *ByID) (*only[Host],
 	if err != nil {
 		return nil, err
 	}
-	return &only[Host]{showHost(found)}, nil
+	return a.onlyHost(ctx, found)
 }
 
 type changeHostInput struct {
@@ -102,15 +141,19 @@ type changeHostInput struct {
 	Body struct {
 		Name *string   `json:"name,omitempty"`
 		Tags *[]string `json:"tags,omitempty" nullable:"false" doc:"All of them; what is left out goes."`
+
+		Presence *fleet.Presence `json:"presence,omitempty" doc:"always_on or intermittent."`
+		Slots    *int            `json:"slots,omitempty" doc:"Of a storage box."`
 	}
 }
 
 func (a *API) changeHost(ctx context.Context, who auth.Identity, in *changeHostInput) (*only[Host], error) {
-	changed, err := a.Control.UpdateHost(ctx, who, job.HostID(in.ID), control.HostChange{Name: in.Body.Name, Tags: in.Body.Tags})
+	changed, err := a.Control.UpdateHost(ctx, who, job.HostID(in.ID), control.HostChange{
+		Name: in.Body.Name, Tags: in.Body.Tags, Presence: in.Body.Presence, Slots: in.Body.Slots})
 	if err != nil {
 		return nil, err
 	}
-	return &only[Host]{showHost(changed)}, nil
+	return a.onlyHost(ctx, changed)
 }
 
 func (a *API) removeHost(ctx context.Context, who auth.Identity, in *ByID) (*nothing, error) {

@@ -24,6 +24,18 @@ type Job struct {
 	GroupID      job.GroupID      `json:"source_group_id"`
 	RepositoryID job.RepositoryID `json:"repository_id"`
 
+	ScheduleID    job.ScheduleID `json:"schedule_id" doc:"Empty for a job that no schedule asked for."`
+	ScheduledAt   *time.Time     `json:"scheduled_at" doc:"The moment of its schedule, or the first one of a range that was skipped."`
+	ScheduledTo   *time.Time     `json:"scheduled_to" doc:"The last moment of a range that was skipped."`
+	Moments       int            `json:"moments" doc:"How many moments such a range has; 0 for a single one."`
+	RootID        job.ID         `json:"root_id" doc:"The first run of a chain of retries; empty for the first one itself."`
+	Retry         int            `json:"retry" doc:"Its number in that chain."`
+	Attempt       int            `json:"attempt" doc:"How many attempts are used up."`
+	NextAttemptAt *time.Time     `json:"next_attempt_at" doc:"When one that waits is due."`
+	ByJob         job.ID         `json:"by_job" doc:"The job that stands for one that was skipped."`
+	Phase         job.Phase      `json:"phase" doc:"What a running one waits for; empty while it works."`
+	Trouble       job.Trouble    `json:"trouble" doc:"Why a backup failed, as far as restic tells."`
+
 	CreatedAt         *time.Time `json:"created_at"`
 	SentAt            *time.Time `json:"sent_at"`
 	AcceptedAt        *time.Time `json:"accepted_at" doc:"When it was on the agent's disk."`
@@ -51,6 +63,8 @@ func (a *API) showJob(j fleet.Job) Job {
 	shown := Job{
 		ID: j.ID, HostID: j.Host, Kind: j.Kind, State: j.State, Cause: j.Cause, Origin: j.Origin, AskedBy: j.AskedBy,
 		GroupID: j.Group, RepositoryID: j.Repository,
+		ScheduleID: j.Schedule, ScheduledAt: at(j.ScheduledAt), ScheduledTo: at(j.ScheduledTo), Moments: j.Moments, RootID: j.Root, Retry: j.Retry,
+		Attempt: j.Attempt, NextAttemptAt: at(j.NextAttemptAt), ByJob: j.By, Phase: j.Phase, Trouble: j.Trouble,
 		CreatedAt: at(j.CreatedAt), SentAt: at(j.SentAt), AcceptedAt: at(j.AcceptedAt), StartedAt: at(j.StartedAt),
 		FinishedAt: at(j.FinishedAt), CancelRequestedAt: at(j.CancelRequestedAt),
 		ExitCode: j.ExitCode, Error: j.Error, Summary: j.Summary, Command: orEmpty(j.Command),

@@ -28,7 +28,7 @@ var Routes = []Route{
 
 	{"GET", "/hosts", auth.FleetRead, "List hosts", handle(http.StatusOK, (*API).hosts)},
 	{"GET", "/hosts/{id}", auth.FleetRead, "Get a host", handle(http.StatusOK, (*API).host)},
-	{"PATCH", "/hosts/{id}", auth.HostsWrite, "Rename or tag a host", handle(http.StatusOK, (*API).changeHost)},
+	{"PATCH", "/hosts/{id}", auth.HostsWrite, "Rename or tag a host, or say how it is used", handle(http.StatusOK, (*API).changeHost)},
 	{"DELETE", "/hosts/{id}", auth.HostsRemove, "Remove a host; its snapshots stay", handle(http.StatusNoContent, (*API).removeHost)},
 	{"GET", "/hosts/{id}/snapshots", auth.FleetRead, "List the snapshots of a host, newest first", handle(http.StatusOK, (*API).snapshots)},
 	{"GET", "/hosts/{id}/sessions", auth.FleetRead, "List the machines that use a host's identity now", handle(http.StatusOK, (*API).hostSessions)},
@@ -44,6 +44,23 @@ var Routes = []Route{
 	{"GET", "/source-groups/{id}", auth.FleetRead, "Get a source group", handle(http.StatusOK, (*API).group)},
 	{"PUT", "/source-groups/{id}", auth.GroupsWrite, "Replace a source group", handle(http.StatusOK, (*API).replaceGroup)},
 	{"DELETE", "/source-groups/{id}", auth.GroupsWrite, "Remove a source group; its snapshots stay", handle(http.StatusNoContent, (*API).removeGroup)},
+
+	{"GET", "/schedules", auth.FleetRead, "List the schedules of the fleet, newest first", handle(http.StatusOK, (*API).schedules)},
+	{"POST", "/schedules/preview", auth.SchedulesWrite, "Say when a rule would be due", handle(http.StatusOK, (*API).previewSchedule)},
+	{"GET", "/hosts/{id}/schedules", auth.FleetRead, "List the schedules of a host", handle(http.StatusOK, (*API).hostSchedules)},
+	{"POST", "/hosts/{id}/schedules", auth.SchedulesWrite, "Add a schedule", handle(http.StatusCreated, (*API).createSchedule)},
+	{"GET", "/schedules/{id}", auth.FleetRead, "Get a schedule", handle(http.StatusOK, (*API).schedule)},
+	{"PUT", "/schedules/{id}", auth.SchedulesWrite, "Replace a schedule", handle(http.StatusOK, (*API).replaceSchedule)},
+	{"DELETE", "/schedules/{id}", auth.SchedulesWrite, "Remove a schedule; what it asked for and waits is abandoned", handle(http.StatusNoContent, (*API).removeSchedule)},
+
+	{"GET", "/pauses", auth.FleetRead, "List the pauses that hold, newest first", handle(http.StatusOK, (*API).pauses)},
+	{"POST", "/pauses", auth.PausesWrite, "Keep schedules from starting anything until a moment", handle(http.StatusCreated, (*API).createPause)},
+	{"DELETE", "/pauses/{id}", auth.PausesWrite, "End a pause now", handle(http.StatusNoContent, (*API).endPause)},
+
+	{"GET", "/pending-runs", auth.FleetRead, "List the backups that wait and why, newest first", handle(http.StatusOK, (*API).pendingRuns)},
+	{"POST", "/pending-runs/{id}/run", auth.JobsRun, "Let a backup that waits go next", handle(http.StatusAccepted, (*API).runPending)},
+	{"DELETE", "/pending-runs/{id}", auth.JobsCancel, "Take a backup out of the line", handle(http.StatusNoContent, (*API).dropPending)},
+	{"GET", "/occurrences", auth.FleetRead, "List the jobs that schedules asked for, newest moment first", handle(http.StatusOK, (*API).occurrences)},
 
 	{"POST", "/hosts/{id}/jobs", auth.JobsRun, "Ask for a job", handle(http.StatusAccepted, (*API).createJob)},
 	{"GET", "/jobs", auth.FleetRead, "List jobs, newest first", handle(http.StatusOK, (*API).jobs)},
