@@ -190,6 +190,9 @@ func TestNoMomentOutsideOfItsTime(t *testing.T) {
 			if got := schedule.NextTimes(c, after, 1); len(got) != 1 || !got[0].Equal(test.want) {
 				t.Errorf("effective from %s: next times after %s are %s", test.from, after, got)
 			}
+			if got := c.Between(after, test.want, 5); len(got) != 1 {
+				t.Errorf("effective from %s: between %s and %s lie %s", test.from, after, test.want, got)
+			}
 		}
 	}
 	daily := calendar(t, "@daily", "UTC")
