@@ -28,9 +28,9 @@ type clock struct {
 	// mark is up to where moments were looked for. It only spares a second look:
 	// which moments are dealt with is for the journal to know.
 	mark      time.Time
-	markSaved time.Time // by the wall clock; zero is never
-	last      time.Time // when it looked last
-	awake     time.Time // since when this process runs or the machine is awake
+	markSaved time.Time   // by the wall clock; zero is never
+	last      time.Time   // when it looked last
+	awake     time.Time   // since when this process runs or the machine is awake
 	table     *timetable  // that it looked at last, or that the plan was at the start
 	next      []time.Time // the next moment of each schedule of table; nil is not known
 	held      map[job.ID]*schedule.Held

@@ -42,7 +42,7 @@ func (w *witness) work(t *testing.T, j *Journal, rounds int) error {
 			return err
 		}
 		for _, r := range written {
-			if r.Kind == api.RecordAccepted || r.Kind == api.RecordEnded || r.Kind == api.RecordCancel {
+			if mustSync(r.Kind) {
 				if w.promised[r.Job] == nil {
 					w.promised[r.Job] = map[api.RecordKind][]byte{}
 				}
@@ -76,8 +76,13 @@ func (w *witness) work(t *testing.T, j *Journal, rounds int) error {
 			}
 		}
 		if w.jobs%6 != 3 {
-			if err := add(ended(t, id), accepted(t, id+"b")); err != nil {
+			if err := add(ended(t, id), due(t, id+"b", "")); err != nil {
 				return err
+			}
+			if w.jobs%2 == 0 {
+				if err := add(accepted(t, id+"b")); err != nil {
+					return err
+				}
 			}
 		}
 		if err := w.send(j); err != nil {
@@ -124,7 +129,7 @@ func (w *witness) check(t *testing.T, j *Journal) {
 		there[string(content(r))] = true
 	}
 	for id, kinds := range w.promised {
-		if !j.Known(id) {
+		if dueOnly := len(kinds) == 1 && kinds[api.RecordDue] != nil; !j.Noted(id) || !dueOnly && !j.Known(id) {
 			t.Fatalf("%s is not known any more", id)
 		}
 		for kind, want := range kinds {
@@ -137,7 +142,17 @@ func (w *witness) check(t *testing.T, j *Journal) {
 	for _, one := range j.Unfinished() {
 		open[one.ID] = one
 	}
+	held := map[job.ID]bool{}
+	for _, one := range j.Held() {
+		held[one.ID] = true
+	}
 	for id, kinds := range w.promised {
+		if kinds[api.RecordDue] != nil && len(kinds) == 1 && !held[id] && !j.Known(id) {
+			t.Fatalf("%s is due and not held", id)
+		}
+		if held[id] && len(kinds) > 1 {
+			t.Fatalf("%s is held and was accepted or ended", id)
+		}
 		if _, ended := kinds[api.RecordEnded]; ended {
 			if _, ok := open[id]; ok {
 				t.Fatalf("%s has ended and is unfinished", id)

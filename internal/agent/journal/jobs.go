@@ -120,7 +120,7 @@ func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said 
 	case api.RecordDue:
 		known := s.noted[keyOf(id)]
 		s.noted[keyOf(id)] = known
-		if said.due != nil && said.due.Skip == "" && !known && s.held[id] == nil {
+		if said.due != nil && said.due.Skip == "" && id != "" && !known && s.held[id] == nil {
 			s.held[id] = &Held{ID: id, At: at, Due: *said.due, Seq: seq}
 		}
 		return
