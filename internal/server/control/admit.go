@@ -97,7 +97,15 @@ func (c *Control) admit(ctx context.Context, s *session) (held bool, err error) 
 		}
 	}
 	c.changedJobs(waiting...)
+	c.moveLines(ctx, waiting...)
 	c.events.publish(Event{NounHost, string(s.host)})
+	if !held {
+		// An agent with nothing to tell is known before it is welcomed.
+		if err := c.settle(ctx, s); err != nil {
+			c.depart(s, err)
+			return held, err
+		}
+	}
 	if err := s.send(ctx, c.welcome(s, link.Cursor, 0, held)); err != nil {
 		c.depart(s, err)
 		return held, err

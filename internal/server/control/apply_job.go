@@ -51,8 +51,8 @@ func (a *applier) accepted(ctx context.Context, r api.Record, body *api.Accepted
 	}
 	a.after.began = append(a.after.began, j.ID)
 	a.after.job(j)
-	if j.State == job.Running || !job.CanMove(j.State, job.Running, job.ByAgent) {
-		return nil // repeated, or it has ended since: a restored server reads its log again
+	if job.OnAccepted(j.State) != job.Moves {
+		return nil
 	}
 	if j.State.Ended() {
 		if err := a.tx.ClearEnd(ctx, j.ID); err != nil {
@@ -142,15 +142,9 @@ func subjectOf(spec job.Spec) (job.RepositoryID, job.GroupID) {
 	return "", ""
 }
 
-// closed tells whether a job has an end that is no guess: then its account is
-// whole, and what comes again is a repetition.
-func closed(state job.State) bool {
-	return state.Ended() && !job.CanMove(state, job.Running, job.ByAgent)
-}
-
 func (a *applier) started(ctx context.Context, r api.Record, body *api.Started) error {
 	j, err := a.job(ctx, r.Job)
-	if err != nil || closed(j.State) {
+	if err != nil || job.Told(j.State) {
 		return err
 	}
 	size := 0
@@ -166,7 +160,7 @@ func (a *applier) started(ctx context.Context, r api.Record, body *api.Started) 
 
 func (a *applier) log(ctx context.Context, r api.Record, body *api.Log) error {
 	j, err := a.job(ctx, r.Job)
-	if err != nil || closed(j.State) {
+	if err != nil || job.Told(j.State) {
 		return err
 	}
 	a.after.tell(Event{NounJob, string(j.ID)})
@@ -191,18 +185,18 @@ func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) erro
 	if err != nil {
 		return err
 	}
-	repeated := j.State == body.State && (closed(j.State) || j.State == job.Cancelled || j.State == job.Skipped)
-	if !repeated && (!body.State.Ended() || j.State != body.State && !job.CanMove(j.State, body.State, job.ByAgent)) {
+	account := job.OnEnded(j.State, body.State)
+	if account == job.Contradicts {
 		return reject("job %s can't go from %s to %.40q", j.ID, j.State, body.State)
 	}
 	a.after.ended = append(a.after.ended, j.ID)
 	a.after.over = append(a.after.over, j)
 	a.after.job(j)
-	if repeated {
+	if account == job.Repeats {
 		return nil
 	}
 	at := a.at(r)
-	if j.State != body.State {
+	if account == job.Moves {
 		if _, err := a.tx.MoveJob(ctx, j.ID, j.State, body.State, job.ByAgent, at); err != nil {
 			return err
 		}

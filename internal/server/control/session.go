@@ -185,11 +185,6 @@ func (c *Control) sayGoodbye(ctx context.Context, s *session) {
 
 // read applies what the agent says.
 func (c *Control) read(ctx context.Context, s *session, held bool) error {
-	if !held {
-		if err := c.settle(ctx, s); err != nil {
-			return err
-		}
-	}
 	for {
 		// The read does not end with ctx but with the connection, or a polite close
 		// would be impossible.
