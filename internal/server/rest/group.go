@@ -66,8 +66,8 @@ type groupBody struct {
 }
 
 // TransformSchema implements huma.SchemaTransformer.
-func (groupBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	return orNull(s, "pre_hook", "post_hook")
+func (groupBody) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	return mayBeNull(r, s, "pre_hook", "post_hook")
 }
 
 // retentionBody is fleet.Retention with every number optional.

@@ -60,6 +60,18 @@ func orNull(s *huma.Schema, fields ...string) *huma.Schema {
 	return s
 }
 
+// mayBeNull lets fields that are objects be null in what is sent, where huma
+// knows no null beside another form.
+func mayBeNull(r huma.Registry, s *huma.Schema, fields ...string) *huma.Schema {
+	for _, field := range fields {
+		whole := *r.SchemaFromRef(s.Properties[field].Ref)
+		whole.Nullable = true
+		whole.Description = s.Properties[field].Description
+		s.Properties[field] = &whole
+	}
+	return s
+}
+
 // at is a time as the API shows it: UTC, to the millisecond, null for not yet.
 func at(t time.Time) *time.Time {
 	if t.IsZero() {

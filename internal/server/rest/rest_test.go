@@ -144,7 +144,7 @@ func (r *rig) host(name string) (fleet.Host, fleet.SourceGroup) {
 		OS: "linux", Arch: "amd64", Allowed: []job.Kind{job.Backup, job.Snapshots}, EnrolledAt: now}
 	repository := fleet.Repository{ID: job.RepositoryID(job.NewULID(now)), Name: name, Host: host.ID, URL: "rest:http://x/" + name + "/", CreatedAt: now, ReadyAt: now}
 	group := fleet.SourceGroup{ID: job.GroupID(job.NewULID(now)), Host: host.ID, Name: "all", Repository: repository.ID,
-		Includes: []string{"/etc"}, Retention: fleet.DefaultRetention, CreatedAt: now, UpdatedAt: now}
+		Includes: []string{"/etc"}, Options: fleet.DefaultGroupOptions(), Retention: fleet.DefaultRetention, CreatedAt: now, UpdatedAt: now}
 	r.write(func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.InsertHost(ctx, host); err != nil {
 			return err
