@@ -43,10 +43,12 @@ func (a *Agent) backup(t *task, spec *job.BackupSpec) outcome {
 		return failed(sentence, advice)
 	}
 	run.call = restic.Call{Repository: repositoryOf(access)}
-	run.looking = a.inspect(run.spec)
-	result, err := run.runner.Backup(t.ctx, run.options())
-	run.awaitLook(inspectionWait)
-	return run.conclude(access, result, err)
+	return a.withHooks(t, spec, func() outcome {
+		run.looking = a.inspect(run.spec)
+		result, err := run.runner.Backup(t.ctx, run.options())
+		run.awaitLook(inspectionWait)
+		return run.conclude(access, result, err)
+	})
 }
 
 func (r *backupRun) options() restic.BackupOptions {

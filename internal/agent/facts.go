@@ -65,7 +65,8 @@ func describe(o Options, policy Policy, binary restic.Binary) api.Facts {
 		o.Log.Warn("this machine does not tell its name", "error", err)
 	}
 	facts := api.Facts{Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, AgentVersion: o.Version,
-		ResticVersion: binary.Version, Allowed: policy.Allow}
+		ResticVersion: binary.Version, Allowed: policy.Allow,
+		Hooks: api.HookFacts{Names: policy.Hooks.names(), Sent: policy.Hooks.Sent}}
 	if policy.Storage != nil {
 		facts.Storage = &api.StorageFacts{URL: policy.Storage.URL}
 		free, total, err := diskSpace(policy.Storage.Path)

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -48,6 +50,8 @@ type Policy struct {
 	// watched before it is believed to be dead; 0 is six minutes.
 	LockWatch time.Duration `yaml:"lock_watch"`
 	Limits    Limits        `yaml:"limits"`
+	// Hooks say what may run beside a backup; nothing by default.
+	Hooks HookPolicy `yaml:"hooks"`
 	// Storage makes this a storage agent.
 	Storage *StoragePolicy `yaml:"storage"`
 }
@@ -57,6 +61,52 @@ type Limits struct {
 	// UploadKiB and DownloadKiB are in KiB per second; 0 is no limit.
 	UploadKiB   int `yaml:"upload_kib"`
 	DownloadKiB int `yaml:"download_kib"`
+}
+
+// HookPolicy says what may run on this machine beside a backup.
+type HookPolicy struct {
+	// Scripts are what the server may choose from, by name.
+	Scripts map[string]Script `yaml:"scripts"`
+	// Sent lets commands run that the server sends.
+	Sent bool `yaml:"sent"`
+}
+
+// Script is an argument vector whose first entry is an absolute path; in the
+// file it may be that path alone.
+type Script []string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (s *Script) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*s = Script{node.Value}
+		return nil
+	}
+	var list []string
+	if err := node.Decode(&list); err != nil {
+		return err
+	}
+	*s = list
+	return nil
+}
+
+// names are the scripts that the server may choose from.
+func (p HookPolicy) names() []string { return slices.Sorted(maps.Keys(p.Scripts)) }
+
+func (p HookPolicy) check() error {
+	for name, script := range p.Scripts {
+		if name == "" || len(name) > 100 || strings.ContainsFunc(name, unicode.IsControl) {
+			return fmt.Errorf("hooks.scripts: the name %q is empty, longer than 100 bytes or holds a control character", name)
+		}
+		if len(script) == 0 || !filepath.IsAbs(script[0]) {
+			return fmt.Errorf("hooks.scripts: %q must be an absolute path, or a list that begins with one", name)
+		}
+		for _, argument := range script {
+			if strings.ContainsRune(argument, 0) {
+				return fmt.Errorf("hooks.scripts: %q holds a NUL byte", name)
+			}
+		}
+	}
+	return nil
 }
 
 // StoragePolicy describes the rest-server on the same disk.
@@ -117,6 +167,9 @@ func (p *Policy) complete() error {
 	}
 	if p.FirstContact < 0 || p.LockWatch < 0 || p.Limits.UploadKiB < 0 || p.Limits.DownloadKiB < 0 {
 		return errors.New("first_contact, lock_watch and limits can't be negative")
+	}
+	if err := p.Hooks.check(); err != nil {
+		return err
 	}
 	if p.LockWatch == 0 {
 		p.LockWatch = defaultLockWatch

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/restic"
 )
 
 func TestLoadPolicy(t *testing.T) {
@@ -29,6 +32,10 @@ func TestLoadPolicy(t *testing.T) {
 		{"relative path", "storage: {path: srv, url: 'https://box'}\n", nil, "storage.path"},
 		{"credentials in the URL", "storage: {path: /srv, url: 'https://a:b@box'}\n", nil, "without credentials"},
 		{"negative", "first_contact: -1s\n", nil, "negative"},
+		{"relative script", "hooks: {scripts: {a: bin/a}}\n", nil, "absolute path"},
+		{"no script", "hooks: {scripts: {a: []}}\n", nil, "absolute path"},
+		{"script without a name", "hooks: {scripts: {'': /a}}\n", nil, "name"},
+		{"script of another form", "hooks: {scripts: {a: {b: c}}}\n", nil, "line 1"},
 		{"negative limit", "limits: {download_kib: -1}\n", nil, "negative"},
 	}
 	for _, test := range tests {
@@ -57,6 +64,23 @@ func TestLoadPolicy(t *testing.T) {
 		if got := stricter(c.own, c.asked); got != c.want {
 			t.Errorf("stricter(%d, %d) = %d, want %d", c.own, c.asked, got, c.want)
 		}
+	}
+}
+
+func TestPolicyOfHooks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	script := filepath.Join(filepath.Dir(path), "a script")
+	text := fmt.Sprintf("hooks:\n  sent: true\n  scripts: {two: [%q, -x], one: %q}\n", script, script)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	policy, err := LoadPolicy(path)
+	if err != nil || !slices.Equal(policy.Hooks.Scripts["one"], Script{script}) || !slices.Equal(policy.Hooks.Scripts["two"], Script{script, "-x"}) {
+		t.Fatalf("policy = %+v, %v", policy.Hooks, err)
+	}
+	facts := describe(Options{Log: slog.New(slog.DiscardHandler)}, policy, restic.Binary{})
+	if !slices.Equal(facts.Hooks.Names, []string{"one", "two"}) || !facts.Hooks.Sent {
+		t.Errorf("facts = %+v", facts.Hooks)
 	}
 }
 

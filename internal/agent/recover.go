@@ -46,6 +46,11 @@ type recovery struct {
 	// found is the snapshot that proves the job's work.
 	found *restic.Snapshot
 	told  bool // the log says that the repository does not answer
+	// leftEnded: something of the job was still at work.
+	leftEnded bool
+	// hooked: the post-hook is over, or was not owed; hookError says how it ended.
+	hooked    bool
+	hookError error
 }
 
 // recover works through the table of job.Recover until the job is ended, is to
@@ -64,6 +69,9 @@ func (a *Agent) recover(t *task) (begin bool) {
 			continue
 		}
 		r.remains.ProcessLeft = len(left) > 0
+		if !r.remains.ProcessLeft {
+			r.runOwedHook()
+		}
 		r.remains.CancelAsked = t.cancelAsked.Load()
 		decision := job.Recover(r.remains)
 		switch decision.Step {
@@ -102,13 +110,43 @@ func newRecovery(a *Agent, t *task) *recovery {
 		r.remains.Last = job.WasStarted
 		r.own.PID = begun.PID
 	}
+	if pre := t.earlier.PreHook; pre != nil {
+		r.remains.Last = job.WasStarted
+		if pre.Error != "" {
+			r.remains.Proof = job.Absent // restic did not run
+		}
+	}
 	return r
+}
+
+// runOwedHook runs the post-hook of a job that had begun, as soon as nothing of
+// it is at work: what its pre-hook stopped must not wait for a repository.
+func (r *recovery) runOwedHook() {
+	spec, ok := r.task.spec.(*job.BackupSpec)
+	if !ok || r.hooked || r.task.ctx.Err() != nil {
+		return
+	}
+	r.hooked = true
+	earlier := r.task.earlier
+	switch {
+	case earlier.PostHook != nil && earlier.PostHook.Over:
+		if earlier.PostHook.Error != "" {
+			r.hookError = errors.New(earlier.PostHook.Error)
+		}
+	case spec.PostHook != nil && (earlier.PreHook != nil || earlier.Started != nil || earlier.PostHook != nil || r.leftEnded):
+		r.task.log.add(job.LogInfo, "The agent was restarted while this job ran; its post-hook is run now.")
+		r.hookError = r.agent.postHook(r.task, spec, job.Lost, "The agent was restarted while it ran.")
+	}
 }
 
 // endProcesses asks what is left of a job to end, and kills what does not.
 func (r *recovery) endProcesses(left []restic.Process) bool {
+	r.leftEnded = true
 	for _, process := range left {
-		r.own.PID = process.PID
+		// A hook holds no lock.
+		if r.own.PID == 0 || r.agent.options.System.Alive(process.PID) {
+			r.own.PID = process.PID
+		}
 		r.task.log.add(job.LogWarn, fmt.Sprintf("The agent was restarted; process %d of this job was still at work and is asked to end.", process.PID))
 		if err := r.agent.options.System.Stop(process); err != nil {
 			r.agent.log.Warn("a process that is left can't be asked to end", "job", r.task.id, "error", err)
@@ -285,6 +323,12 @@ func (r *recovery) outcome(decision job.Decision) outcome {
 				r.agent.rememberSources(spec.Group, inspection{}, r.found.ID)
 			}
 		}
+	}
+	if pre := r.task.earlier.PreHook; pre != nil && pre.Error != "" && decision.State == job.Lost {
+		o = hookFailed(errors.New(pre.Error))
+	}
+	if r.hookError != nil {
+		blameHook(&o.ended, r.hookError.Error())
 	}
 	return o
 }

@@ -265,23 +265,26 @@ func stopped(ended *api.Ended, e evidence) {
 		cause = job.CauseKilled
 	}
 	ended.State, ended.Cause = job.EndByCause(cause), cause
-	switch cause { //nolint:exhaustive // the default names any other
-	case job.CauseOperator:
-		ended.Error = "It was cancelled."
-	case job.CauseAgentStopped:
-		ended.Error = "The agent was stopped while it ran."
-	case job.CauseShutdown:
-		ended.Error = "The machine was shut down while it ran."
-	case job.CauseHostRemoved:
-		ended.Error = "The host was removed while it ran."
-	default:
-		ended.Error = "It was ended: " + string(cause) + "."
-	}
-	ended.Error += " No snapshot was made; what was sent so far need not be sent again."
+	ended.Error = stopSentence(cause) + " No snapshot was made; what was sent so far need not be sent again."
 	if result.Killed {
 		ended.Error += " restic did not stop when it was asked and had to be killed."
 	}
 	ended.Summary.Advice = "Run it again when it suits."
+}
+
+// stopSentence says who ended a job.
+func stopSentence(cause job.Cause) string {
+	switch cause { //nolint:exhaustive // the last line names any other
+	case job.CauseOperator:
+		return "It was cancelled."
+	case job.CauseAgentStopped:
+		return "The agent was stopped while it ran."
+	case job.CauseShutdown:
+		return "The machine was shut down while it ran."
+	case job.CauseHostRemoved:
+		return "The host was removed while it ran."
+	}
+	return "It was ended: " + string(cause) + "."
 }
 
 // lastRetry is what kept restic from reaching its repository, in its own words.

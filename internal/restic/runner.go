@@ -84,7 +84,8 @@ type LineSource string
 
 // The sources of a line.
 const (
-	LineStderr  LineSource = "stderr"  // a plain line of restic
+	LineStdout  LineSource = "stdout"  // a line of a program that is not restic
+	LineStderr  LineSource = "stderr"  // a plain line of restic or of such a program
 	LineError   LineSource = "error"   // an item that could not be read, or restic's last word
 	LineSummary LineSource = "summary" // what a backup did, in one sentence
 )
