@@ -124,6 +124,7 @@ func (t *timetable) nextMoments(after time.Time, n int) []StatusMoment {
 		for _, group := range one.groups {
 			moment.Groups = append(moment.Groups, t.nameOf(group))
 		}
+		slices.Sort(moment.Groups)
 		list = append(list, moment)
 		next[soonest] = one.calendar.Next(next[soonest])
 	}
