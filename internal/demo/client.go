@@ -57,6 +57,35 @@ func (c *client) post(ctx context.Context, path string, body, into any) error {
 	return c.do(ctx, http.MethodPost, path, raw, into)
 }
 
+// giveFiles lets the source group that a host has joined with hold these files,
+// since all hosts of a demo are one machine, and returns the group's id.
+func (c *client) giveFiles(ctx context.Context, hostID string, sources []string) (string, error) {
+	var page struct {
+		Items []struct {
+			ID        string          `json:"id"`
+			Retention json.RawMessage `json:"retention"`
+		} `json:"items"`
+	}
+	if err := c.get(ctx, "/hosts/"+hostID+"/source-groups", &page); err != nil {
+		return "", err
+	}
+	body := map[string]any{"name": "home", "includes": sources, "excludes": []string{"*.tmp"}}
+	if len(page.Items) == 0 { // on a system that has no default
+		var made struct {
+			ID string `json:"id"`
+		}
+		err := c.post(ctx, "/hosts/"+hostID+"/source-groups", body, &made)
+		return made.ID, err
+	}
+	group := page.Items[0]
+	body["retention"] = group.Retention
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return "", fmt.Errorf("encode request: %w", err)
+	}
+	return group.ID, c.do(ctx, http.MethodPut, "/source-groups/"+group.ID, raw, nil)
+}
+
 func (c *client) get(ctx context.Context, path string, into any) error {
 	return c.do(ctx, http.MethodGet, path, nil, into)
 }

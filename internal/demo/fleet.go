@@ -171,14 +171,11 @@ func (f *fleet) startBackups(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var group struct {
-			ID string `json:"id"`
-		}
-		err = f.api.post(ctx, "/hosts/"+m.id+"/source-groups", map[string]any{"name": "home", "includes": m.sources, "excludes": []string{"*.tmp"}}, &group)
+		group, err := f.api.giveFiles(ctx, m.id, m.sources)
 		if err != nil {
 			return err
 		}
-		if err := f.api.post(ctx, "/hosts/"+m.id+"/jobs", map[string]any{"kind": "backup", "source_group_id": group.ID}, nil); err != nil {
+		if err := f.api.post(ctx, "/hosts/"+m.id+"/jobs", map[string]any{"kind": "backup", "source_group_id": group}, nil); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,8 @@ type Host struct {
 	Tags            []string   `json:"tags"`
 	LastBackupAt    *time.Time `json:"last_backup_at"`
 	LastBackupState job.State  `json:"last_backup_state"`
+	Presence        string     `json:"presence"`
+	PausedUntil     *time.Time `json:"paused_until"`
 	QuarantinedAt   *time.Time `json:"quarantined_at"`
 	RemovedAt       *time.Time `json:"removed_at"`
 }
@@ -76,6 +78,11 @@ type Group struct {
 	Excludes         []string    `json:"excludes,omitempty"`
 	LimitUploadKiB   int         `json:"limit_upload_kib,omitempty"`
 	RetryLockMinutes *int        `json:"retry_lock_minutes,omitempty"`
+	Tags             []string    `json:"tags,omitempty"`
+	RetryMax         int         `json:"retry_max,omitempty"`
+	RetryBackoff     int         `json:"retry_backoff_seconds,omitempty"`
+	PreHook          *job.Hook   `json:"pre_hook,omitempty"`
+	PostHook         *job.Hook   `json:"post_hook,omitempty"`
 }
 
 // Job is a job as the API shows it.
