@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"os/user"
+	"slices"
 	"sync"
 	"time"
 
@@ -173,6 +174,12 @@ func (r *backupRun) conclude(access api.Access, result restic.BackupResult, runE
 	if runErr != nil {
 		a.log.Warn("restic could not be run as it should", "job", r.task.id, "error", runErr)
 	}
+	var size sizeMemory
+	if summary := result.Summary; summary != nil && summary.SnapshotID != "" {
+		var shrunk []job.Finding
+		size, shrunk = a.measure(r.spec, int64(summary.TotalBytesProcessed))
+		proof.Findings = append(slices.Clone(proof.Findings), shrunk...)
+	}
 	if result.Exit == restic.ExitLocked {
 		proof.Locks = r.whoLocks()
 	}
@@ -186,7 +193,7 @@ func (r *backupRun) conclude(access api.Access, result restic.BackupResult, runE
 			if r.looked != nil {
 				looked = *r.looked
 			}
-			a.rememberSources(r.spec.Group, looked, o.made.Snapshot.ID)
+			a.rememberSources(r.spec.Group, looked, o.made.Snapshot.ID, size)
 			a.beside.Go(func() { a.proveAppendOnly(access) })
 		}
 		// An interrupt that meets restic while it writes its lock leaves it too.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -134,17 +133,7 @@ func (a *Agent) postHook(t *task, spec *job.BackupSpec, state job.State, sentenc
 
 // blameHook adds to the end of a job that its post-hook did not end well.
 func blameHook(ended *api.Ended, sentence string) {
-	if ended.State == job.Succeeded {
-		ended.State = job.Warning
-	}
-	summary := job.Summary{}
-	if ended.Summary != nil {
-		summary = *ended.Summary
-	}
-	summary.Findings = append(slices.Clone(summary.Findings), job.Finding{Kind: job.HookFailed, Detail: sentence})
-	summary.Advice = strings.TrimSpace(summary.Advice + " " + hookAdvice)
-	ended.Summary = &summary
-	ended.Error = strings.TrimSpace(ended.Error + " " + sentence)
+	blame(ended, job.Finding{Kind: job.HookFailed, Detail: sentence}, sentence, hookAdvice)
 }
 
 // afterwards is the context of what follows the work of a job: its cancel does

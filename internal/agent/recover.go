@@ -318,10 +318,12 @@ func (r *recovery) outcome(decision job.Decision) outcome {
 		}
 		o.ended.Summary.SnapshotID = r.found.ID
 		r.task.log.add(job.LogInfo, fmt.Sprintf("The agent was restarted while this job ran; its snapshot %.8s was found.", r.found.ID))
-		o.after = func() {
-			if spec, ok := r.task.spec.(*job.BackupSpec); ok {
-				r.agent.rememberSources(spec.Group, inspection{}, r.found.ID)
+		if spec, ok := r.task.spec.(*job.BackupSpec); ok { // as all are that a snapshot proves
+			size, shrunk := r.agent.measure(spec, snapshot.BytesProcessed)
+			for _, finding := range shrunk {
+				blame(&o.ended, finding, shrank.sentence(1, finding.Detail), shrank.advice)
 			}
+			o.after = func() { r.agent.rememberSources(spec.Group, inspection{}, r.found.ID, size) }
 		}
 	}
 	if pre := r.task.earlier.PreHook; pre != nil && pre.Error != "" && decision.State == job.Lost {

@@ -30,6 +30,8 @@ type groupMemory struct {
 	// LastSnapshot is the id of the group's last snapshot by this agent; a
 	// recovery must not take it for the work of a later job.
 	LastSnapshot string `json:"last_snapshot"`
+	// Size is how large its backups are.
+	Size sizeMemory `json:"size"`
 }
 
 type sourceMemory struct {
@@ -107,7 +109,11 @@ func inspectSource(path string, before sourceMemory) (finding job.Finding, seen 
 	info, err := os.Lstat(bare)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return job.Finding{Kind: job.SourceMissing, Detail: "does not exist"}, seen
+		detail := "does not exist"
+		if before.HadFiles {
+			detail = "does not exist, though it was there at the last backup"
+		}
+		return job.Finding{Kind: job.SourceMissing, Detail: detail}, seen
 	case err != nil:
 		return job.Finding{Kind: job.SourceUnreadable, Detail: err.Error()}, seen
 	case info.Mode()&fs.ModeSymlink != 0:
@@ -152,7 +158,7 @@ func isEmpty(dir string) (bool, error) {
 }
 
 // rememberSources keeps what was seen after a backup that saved something.
-func (a *Agent) rememberSources(group job.GroupID, looked inspection, snapshot string) {
+func (a *Agent) rememberSources(group job.GroupID, looked inspection, snapshot string, size sizeMemory) {
 	memory, err := a.state.memory(group)
 	if err != nil {
 		a.log.Warn("what the sources were like before is not known", "group", group, "error", err)
@@ -160,7 +166,7 @@ func (a *Agent) rememberSources(group job.GroupID, looked inspection, snapshot s
 	for path, seen := range looked.seen {
 		memory.Sources[path] = seen
 	}
-	memory.LastSnapshot = snapshot
+	memory.LastSnapshot, memory.Size = snapshot, size
 	if err := a.state.remember(group, memory); err != nil {
 		a.log.Warn("what the sources are like could not be stored", "group", group, "error", err)
 	}

@@ -125,6 +125,7 @@ var findingKinds = []findingKind{
 		"If the data was moved on purpose, nothing is to be done; otherwise check that the right disk is mounted."},
 	{job.MountSkipped, func(_ int, names string) string { return "A file system of its own, and so left out: " + names + "." },
 		"Add it to the sources or, if it is not to be saved, to the exclusions of the source group."},
+	shrank,
 	{job.LiveFilesUsed, func(_ int, names string) string {
 		return "No volume snapshot could be made, files in use were read as they were: " + names + "."
 	}, "Look at the state of the volume shadow copy service."},
