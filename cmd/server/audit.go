@@ -41,21 +41,24 @@ func (c *auditVerifyCommand) Run(ctx context.Context) error {
 }
 
 func printReport(w io.Writer, r control.AuditReport) error {
-	lines := []string{fmt.Sprintf("checked   %d entries under %d seals", r.Entries, r.Seals)}
+	lines := []string{fmt.Sprintf("checked   entries: %d, seals: %d", r.Entries, r.Seals)}
 	if r.Entries > 0 {
 		lines = append(lines, fmt.Sprintf("from      %s to %s", r.From.UTC().Format(time.RFC3339), r.To.UTC().Format(time.RFC3339)))
 	}
 	if r.Expired > 0 {
-		lines = append(lines, fmt.Sprintf("expired   the entries of %d seals were kept long enough and are gone; their seals still hold the chain", r.Expired))
+		lines = append(lines, fmt.Sprintf("expired   seals whose entries were kept long enough and are gone: %d", r.Expired))
 	}
 	if r.Head.Number > 0 {
 		lines = append(lines, fmt.Sprintf("newest    seal %d of %s, %s", r.Head.Number, r.Head.SealedAt.UTC().Format(time.RFC3339), base64.StdEncoding.EncodeToString(r.Head.Hash)))
 	}
-	lines = append(lines, fmt.Sprintf("unsealed  %d newer entries, which nothing proves yet", r.Unsealed))
-	if r.Break == "" {
-		lines = append(lines, "result    everything is as it was sealed")
-	} else {
+	lines = append(lines, fmt.Sprintf("unsealed  newer entries, which nothing proves yet: %d", r.Unsealed))
+	switch {
+	case r.Break != "":
 		lines = append(lines, "result    BROKEN: "+r.Break)
+	case r.Seals == 0:
+		lines = append(lines, "result    nothing is sealed yet, so there was nothing to check")
+	default:
+		lines = append(lines, "result    everything is as it was sealed")
 	}
 	for _, line := range lines {
 		if _, err := fmt.Fprintln(w, line); err != nil {

@@ -19,7 +19,7 @@ func TestReportSaysWhatWasChecked(t *testing.T) {
 		if err := printReport(&out, report); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"40 entries under 3 seals", "2026-05-04T03:02:01Z to 2026-05-04T04:02:01Z", "seal 3 of 2026-05-04T03:02:01Z, q80=", "2 newer entries", result} {
+		for _, want := range []string{"entries: 40, seals: 3", "2026-05-04T03:02:01Z to 2026-05-04T04:02:01Z", "seal 3 of 2026-05-04T03:02:01Z, q80=", "proves yet: 2", "are gone: 1", result} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %q in:\n%s", want, &out)
 			}
