@@ -30,8 +30,9 @@ type Options struct {
 	Version string
 	// Log is required.
 	Log *slog.Logger
-	// Now is the wall clock; nil is time.Now. Waits are measured by the system's
-	// own clock, which nobody sets.
+	// Now is the wall clock; nil is time.Now. Schedules and the runs that are held
+	// go by it; all other waits are measured by the system's own clock, which nobody
+	// sets.
 	Now func() time.Time
 	// System is where restic runs; nil is this machine.
 	System restic.System

@@ -47,6 +47,7 @@ type peer struct {
 	progress []job.Progress
 	answers  []api.Answer
 	unknown  []string
+	refused  []api.Refused
 	live     *peerSession
 }
 
@@ -241,6 +242,8 @@ func (p *peer) take(session *peerSession, body any) {
 		p.progress = append(p.progress, *body)
 	case *api.Answer:
 		p.answers = append(p.answers, *body)
+	case *api.Refused:
+		p.refused = append(p.refused, *body)
 	case *api.Unsupported:
 		p.unknown = append(p.unknown, body.Type)
 	}

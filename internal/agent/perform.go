@@ -96,6 +96,7 @@ func (a *Agent) finish(t *task, o outcome) {
 			return
 		}
 	}
+	t.over.Store(true)
 	a.live.end(t.id)
 	a.log.Info("job ended", "job", t.id, "kind", t.info.Kind, "state", o.ended.State, "cause", o.ended.Cause, "error", o.ended.Error)
 	if o.after != nil {

@@ -93,6 +93,8 @@ type rig struct {
 	server *testkit.RunningRestServer
 	access api.Access
 	group  job.GroupID
+	// options, if set, changes those of an agent in this process.
+	options func(*Options)
 }
 
 const (
@@ -217,7 +219,11 @@ type runningAgent struct {
 // start runs the rig's agent in this process until the test ends.
 func (r *rig) start() *runningAgent {
 	r.t.Helper()
-	a, err := New(testOptions(r.dir))
+	options := testOptions(r.dir)
+	if r.options != nil {
+		r.options(&options)
+	}
+	a, err := New(options)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -56,6 +56,7 @@ type task struct {
 	ctx         context.Context //nolint:containedctx // it is how the job is ended
 	end         context.CancelCauseFunc
 	cancelAsked atomic.Bool
+	over        atomic.Bool // its end is journalled
 }
 
 func (a *Agent) newTask(id job.ID, info job.KindInfo, spec job.Spec, access *api.Access) *task {
@@ -171,7 +172,9 @@ func (ts *tasks) backups() map[job.GroupID]groupRun {
 		runs[t.group] = t.asRun()
 	}
 	for _, t := range ts.active {
-		runs[t.group] = t.asRun()
+		if !t.over.Load() {
+			runs[t.group] = t.asRun()
+		}
 	}
 	delete(runs, "")
 	return runs

@@ -309,66 +309,6 @@ func TestTheMarkIsSavedNowAndThen(t *testing.T) {
 	}
 }
 
-// TestWhatThePowerCutTookIsMended loses the retry that was written with an end.
-func TestWhatThePowerCutTookIsMended(t *testing.T) {
-	plan := planOf(1)
-	spec := plan.Groups[0]
-	root := job.NewID(noon)
-	next, err := job.RetryID(root, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := api.Ended{State: job.Failed, Trouble: job.TroubleUnreachable}
-	for name, c := range map[string]struct {
-		ended  api.Ended
-		cancel bool
-		behind bool // another record stands behind the end
-		want   bool
-	}{
-		"lost":                  {ended: ended, want: true},
-		"another behind it":     {ended: ended, behind: true},
-		"cancelled by a person": {ended: ended, cancel: true},
-		"ended well":            {ended: api.Ended{State: job.Succeeded}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newClockRig(t, plan)
-			write := func(kind api.RecordKind, body any) {
-				if err := r.append(kind, root, body); err != nil {
-					t.Fatal(err)
-				}
-			}
-			write(api.RecordAccepted, api.Accepted{Kind: job.Backup, Origin: job.ByPerson, Spec: encode(t, spec)})
-			if c.cancel {
-				write(api.RecordCancel, api.CancelAsked{Cause: job.CauseOperator})
-			}
-			write(api.RecordEnded, c.ended)
-			if c.behind {
-				write(api.RecordSnapshot, api.SnapshotMade{})
-			}
-			r.restart(time.Second)
-			for range 2 {
-				r.mendRetry()
-				var ids []job.ID
-				for _, held := range r.journal.Held() {
-					ids = append(ids, held.ID)
-				}
-				if c.want != slices.Equal(ids, []job.ID{next}) || !c.want && len(ids) > 0 {
-					t.Errorf("held %v", ids)
-				}
-			}
-		})
-	}
-}
-
-func encode(t testing.TB, value any) []byte {
-	t.Helper()
-	record, err := api.NewRecord(api.RecordAccepted, "", 0, value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return record.Body
-}
-
 // largest is the plan that the figures are for: 50 schedules, 200 groups.
 func largest() *api.Plan {
 	rules := make([]schedule.Rule, 50)
