@@ -185,8 +185,8 @@ func TestAPoliteStopIsTriedAgainAfterTheStart(t *testing.T) {
 	}
 	r.expectKinds(retry, api.RecordDue)
 	r.begin()
-	r.awaitHeld(retry, "for the server")
-	if held := r.peer.hellos[len(r.peer.hellos)-1].Held; !slices.Equal(held, []job.ID{retry}) {
+	r.peer.awaitConnected(2)
+	if held := r.peer.hellos[1].Held; !slices.Equal(held, []job.ID{retry}) {
 		t.Errorf("hello says of the held runs: %v", held)
 	}
 	r.peer.want(retry, r.job(retry))
