@@ -92,6 +92,13 @@ var DefaultRetention = Retention{KeepLast: 10, KeepHourly: 48, KeepDaily: 30, Ke
 // Check adds what is wrong with the group's own fields.
 func (g *SourceGroup) Check(invalid *Invalid) {
 	CheckName(invalid, "name", g.Name)
+	g.CheckSources(invalid)
+	g.Options.check(invalid)
+	g.Retention.check(invalid)
+}
+
+// CheckSources adds what is wrong with the paths and exclusions.
+func (g *SourceGroup) CheckSources(invalid *Invalid) {
 	if len(g.Includes) == 0 {
 		invalid.Add("includes", "Name at least one folder or file to back up.")
 	}
@@ -113,8 +120,6 @@ func (g *SourceGroup) Check(invalid *Invalid) {
 	if len(g.Includes) > 1000 || len(g.Excludes) > 1000 {
 		invalid.Add("includes", "A group has at most 1000 paths and 1000 exclusions.")
 	}
-	g.Options.check(invalid)
-	g.Retention.check(invalid)
 }
 
 func (o *GroupOptions) check(invalid *Invalid) {

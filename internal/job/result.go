@@ -29,6 +29,8 @@ type Summary struct {
 	Locks []Lock `json:"locks,omitempty"`
 	// Snapshots counts a refreshed list.
 	Snapshots int `json:"snapshots,omitempty"`
+	// Preview is what a look at sources has counted; the server puts it here.
+	Preview *Preview `json:"preview,omitempty"`
 	// Advice is one sentence that says what to do next.
 	Advice string `json:"advice,omitempty"`
 }

@@ -87,13 +87,13 @@ func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accep
 	// Born running: the index over waiting runs must not stand in its way.
 	j := fleet.Job{ID: r.Job, Host: a.s.host, Kind: body.Kind, State: job.Running, Origin: job.ByAccount, CreatedAt: a.at(r), AcceptedAt: a.at(r)}
 	if body.Kind == job.Backup {
-		_, group := subjectOf(spec)
+		_, group := spec.Subject()
 		if err := body.Check(r.Job, group); err != nil {
 			return reject("job %s: %s", r.Job, err)
 		}
 		setOccasion(&j, body.Occasion)
 	}
-	j.Repository, j.Group = subjectOf(spec)
+	j.Repository, j.Group = spec.Subject()
 	if _, err := a.repository(ctx, j.Repository); err != nil {
 		return err
 	}
@@ -123,23 +123,6 @@ func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accep
 	a.after.began = append(a.after.began, j.ID)
 	a.after.job(j)
 	return a.c.audit(ctx, a.tx, auth.Server, "job.recorded_from_agent", NounJob, string(j.ID), map[string]any{"host_id": j.Host, "kind": j.Kind})
-}
-
-// subjectOf says what a spec is about.
-func subjectOf(spec job.Spec) (job.RepositoryID, job.GroupID) {
-	switch spec := spec.(type) {
-	case *job.BackupSpec:
-		return spec.Repository, spec.Group
-	case *job.UnlockSpec:
-		return spec.Repository, ""
-	case *job.ProvisionSpec:
-		return spec.Repository, ""
-	case *job.InitSpec:
-		return spec.Repository, ""
-	case *job.SnapshotsSpec:
-		return spec.Repository, ""
-	}
-	return "", ""
 }
 
 func (a *applier) started(ctx context.Context, r api.Record, body *api.Started) error {

@@ -21,6 +21,8 @@ type NewJob struct {
 	// Repository is for kinds without a group; "" is the host's only one.
 	Repository job.RepositoryID
 	LockID     string // for unlock
+	// Preview is what to count, for a preview.
+	Preview *job.PreviewSpec
 	// WhenBack lets a backup of an offline host wait for it instead of refusing.
 	WhenBack bool
 }
@@ -136,6 +138,15 @@ func (c *Control) spec(ctx context.Context, tx *store.Tx, host fleet.Host, n New
 		j.Group, j.Repository = group.ID, group.Repository
 		return map[string]any{"group_id": group.ID, "group_name": group.Name, "repository_id": group.Repository}, c.ready(ctx, tx, group.Repository)
 	}
+	if n.Kind == job.PreviewSources {
+		if n.Preview == nil {
+			return nil, invalid("includes", "Name at least one folder or file to look at.")
+		}
+		asked := fleet.SourceGroup{Includes: n.Preview.Includes, Excludes: n.Preview.Excludes}
+		var problem fleet.Invalid
+		asked.CheckSources(&problem)
+		return n.Preview, problem.Err()
+	}
 	repository, err := c.repositoryFor(ctx, tx, host, n.Repository)
 	if err != nil {
 		return nil, err
@@ -147,7 +158,7 @@ func (c *Control) spec(ctx context.Context, tx *store.Tx, host fleet.Host, n New
 		spec = &job.SnapshotsSpec{Repository: repository.ID}
 	case job.Unlock:
 		spec = &job.UnlockSpec{Repository: repository.ID, LockID: n.LockID}
-	case job.Backup, job.Provision, job.Init:
+	case job.Backup, job.PreviewSources, job.Provision, job.Init:
 		return nil, fmt.Errorf("make spec: kind %q has none here", n.Kind)
 	}
 	if spec == nil {

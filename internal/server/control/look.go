@@ -21,6 +21,7 @@ const (
 
 // partialAnswer gathers the parts of one answer.
 type partialAnswer struct {
+	kind      job.Kind
 	since     time.Time
 	snapshots []job.Snapshot
 	bytes     int
@@ -42,7 +43,7 @@ func (c *Control) answer(ctx context.Context, s *session, part *api.Answer, size
 		if info, _ := job.InfoOf(j.Kind); j.Host != s.host || !info.Look || j.State.Ended() {
 			return nil // no look of this host's, or one that ended meanwhile
 		}
-		gathered = &partialAnswer{since: j.CreatedAt}
+		gathered = &partialAnswer{kind: j.Kind, since: j.CreatedAt}
 		s.answers[part.Job] = gathered
 	}
 	if gathered.tooLong = gathered.tooLong || s.answerBytes+size > c.maxAnswers || len(gathered.snapshots)+len(part.Snapshots) > maxSnapshots; gathered.tooLong {
@@ -61,14 +62,30 @@ func (c *Control) answer(ctx context.Context, s *session, part *api.Answer, size
 	if gathered.tooLong {
 		part.Ended = &api.Ended{State: job.Failed, Error: "The repository has more snapshots than the server takes in one list."}
 	}
+	if gathered.kind == job.PreviewSources {
+		takePreview(part)
+	}
 	return c.answered(ctx, s, part, gathered)
+}
+
+// takePreview puts what a look has counted where it is kept with its job. Its
+// size is bounded by that of a frame.
+func takePreview(part *api.Answer) {
+	if part.Ended.State != job.Succeeded {
+		return
+	}
+	if part.Preview == nil {
+		part.Ended = &api.Ended{State: job.Failed, Error: "The agent answered without a result. Update it, then ask again."}
+		return
+	}
+	part.Ended.Summary = &job.Summary{Preview: part.Preview}
 }
 
 // answered ends a look with its result.
 func (c *Control) answered(ctx context.Context, s *session, part *api.Answer, gathered *partialAnswer) error {
 	// The list is written in pieces, so that a long one keeps nobody waiting; what
 	// it does not show goes with the end of the look.
-	if part.Ended.State == job.Succeeded {
+	if part.Ended.State == job.Succeeded && gathered.kind == job.Snapshots {
 		if err := c.putSnapshots(ctx, s, part.Job, gathered.snapshots); err != nil {
 			return err
 		}
@@ -84,7 +101,7 @@ func (c *Control) answered(ctx context.Context, s *session, part *api.Answer, ga
 		if !part.Ended.State.Ended() || !job.CanMove(j.State, part.Ended.State, job.ByAgent) {
 			return nil
 		}
-		if part.Ended.State == job.Succeeded {
+		if part.Ended.State == job.Succeeded && gathered.kind == job.Snapshots {
 			if _, err := tx.DropSnapshots(ctx, j.Repository, gathered.since); err != nil {
 				return err
 			}
@@ -105,7 +122,9 @@ func (c *Control) answered(ctx context.Context, s *session, part *api.Answer, ga
 	delete(s.holding, part.Job)
 	s.mu.Unlock()
 	c.changedJobs(j)
-	c.events.publish(Event{NounRepository, string(j.Repository)})
+	if j.Repository != "" {
+		c.events.publish(Event{NounRepository, string(j.Repository)})
+	}
 	return nil
 }
 

@@ -114,11 +114,15 @@ func (a *API) job(ctx context.Context, _ auth.Identity, in *ByID) (*only[Job], e
 type newJobInput struct {
 	ByID
 	Body struct {
-		Kind       job.Kind         `json:"kind" minLength:"1" maxLength:"64" example:"backup"`
-		Group      job.GroupID      `json:"source_group_id,omitempty" maxLength:"64" doc:"What to back up."`
-		Repository job.RepositoryID `json:"repository_id,omitempty" maxLength:"64" doc:"For kinds without a source group; without it the host's only one."`
-		LockID     string           `json:"lock_id,omitempty" maxLength:"64" doc:"The lock to remove, for kind unlock."`
-		WhenBack   bool             `json:"when_back,omitempty" doc:"Let a backup wait for a host that is offline."`
+		Kind          job.Kind         `json:"kind" minLength:"1" maxLength:"64" example:"backup"`
+		Group         job.GroupID      `json:"source_group_id,omitempty" maxLength:"64" doc:"What to back up."`
+		Repository    job.RepositoryID `json:"repository_id,omitempty" maxLength:"64" doc:"For kinds without a source group; without it the host's only one."`
+		LockID        string           `json:"lock_id,omitempty" maxLength:"64" doc:"The lock to remove, for kind unlock."`
+		Includes      []string         `json:"includes,omitempty" maxItems:"1000" doc:"Paths to look at, for kind preview."`
+		Excludes      []string         `json:"excludes,omitempty" maxItems:"1000" doc:"Patterns as restic understands them, for kind preview."`
+		OneFileSystem bool             `json:"one_file_system,omitempty" doc:"For kind preview."`
+		ExcludeCaches bool             `json:"exclude_caches,omitempty" doc:"For kind preview."`
+		WhenBack      bool             `json:"when_back,omitempty" doc:"Let a backup wait for a host that is offline."`
 	}
 }
 
@@ -128,10 +132,15 @@ type jobCreated struct {
 }
 
 func (a *API) createJob(ctx context.Context, who auth.Identity, in *newJobInput) (*jobCreated, error) {
-	created, err := a.Control.CreateJob(ctx, who, control.NewJob{
+	wanted := control.NewJob{
 		Host: job.HostID(in.ID), Kind: in.Body.Kind, Group: in.Body.Group,
 		Repository: in.Body.Repository, LockID: in.Body.LockID, WhenBack: in.Body.WhenBack,
-	})
+	}
+	if in.Body.Kind == job.PreviewSources {
+		wanted.Preview = &job.PreviewSpec{Includes: in.Body.Includes, Excludes: in.Body.Excludes,
+			OneFileSystem: in.Body.OneFileSystem, ExcludeCaches: in.Body.ExcludeCaches}
+	}
+	created, err := a.Control.CreateJob(ctx, who, wanted)
 	if err != nil {
 		return nil, err
 	}
