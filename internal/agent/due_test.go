@@ -25,7 +25,7 @@ type dueRig struct {
 func newDueRig(t *testing.T, policy string) *dueRig {
 	t.Helper()
 	r := &dueRig{rig: newRig(t, policy).withRepository(), schedule: job.ScheduleID(job.NewULID(noon))}
-	r.rig.options = func(o *Options) { o.Now = r.now }
+	r.options = func(o *Options) { o.Now = r.now }
 	r.usePlan("0 * * * *", func(*job.BackupSpec) {})
 	r.setClock(noon)
 	r.enrol()
