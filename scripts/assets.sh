@@ -10,12 +10,12 @@ icons=3.51.0
 
 # The icons in use. A test compares this sprite with the templates and the code.
 names="
-activity alert-octagon alert-triangle ban camera check chevron-right
-circle-check circle-dashed circle-x clock copy database device-desktop download
-folder help-circle history info-circle key loader-2 lock lock-open logout moon
-player-play player-skip-forward plug-connected plug-connected-x plus refresh
-search send server server-2 settings shield-check shield-question shield-x sun
-trash user x
+activity alert-octagon alert-triangle ban calendar-time calendar-x camera check
+chevron-right circle-check circle-dashed circle-x clock copy database
+device-desktop download folder help-circle history info-circle key loader-2 lock
+lock-open logout moon player-pause player-play player-skip-forward
+plug-connected plug-connected-x plus refresh search send server server-2
+settings shield-check shield-question shield-x sun trash user x
 "
 
 command -v npm >/dev/null || { echo "npm is not here: install Node.js to refresh the vendored files" >&2; exit 1; }

@@ -23,7 +23,7 @@
 
   function tellTimes(root = document) {
     const now = Date.now();
-    for (const element of all("time[datetime]", root)) {
+    for (const element of all("time[datetime]:not([data-fixed])", root)) {
       const at = new Date(element.dateTime);
       const text = "clock" in element.dataset ? clock.format(at) : age(at, now);
       if (element.textContent !== text) element.textContent = text;
@@ -216,6 +216,42 @@
     link.href = to.href;
   });
 
+  // ---- The server tells times by the clock of whoever looks, and offers what zones
+  // the browser knows.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes("rm_zone=" + zone)) {
+    document.cookie = "rm_zone=" + zone + "; path=/; max-age=31536000; samesite=lax";
+  }
+
+  function offerZones() {
+    const list = document.querySelector("[data-zones]")?.list;
+    const known = all("option", list ?? document.createElement("datalist")).map((option) => option.value);
+    for (const name of list ? Intl.supportedValuesOf("timeZone") : []) if (!known.includes(name)) list.append(new Option(name));
+  }
+
+  // ---- A mark of the time line tells of itself beside it.
+  function tell(mark) {
+    const tip = document.querySelector(".tip") ?? document.body.appendChild(Object.assign(document.createElement("div"), { className: "tip" }));
+    tip.hidden = !mark;
+    if (!mark) return;
+    mark.querySelector("title")?.remove(); // the browser would tell it a second time
+    const { mark: what, markWhen, markWord, markText } = mark.dataset;
+    const head = Object.assign(document.createElement("b"), { textContent: what });
+    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    icon.setAttribute("class", "icon");
+    icon.append(mark.querySelector("use").cloneNode());
+    tip.replaceChildren(head, icon, ` ${markWord}, ${markWhen}. ${markText}`);
+    const box = mark.querySelector(".mark-body").getBoundingClientRect();
+    tip.style.left = Math.max(8, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + "px";
+    tip.style.top = (box.bottom + tip.offsetHeight + 8 < innerHeight ? box.bottom + 6 : box.top - tip.offsetHeight - 6) + "px";
+  }
+  for (const [name, shows] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
+    document.addEventListener(name, (event) => {
+      const mark = event.target.closest?.("[data-mark]");
+      if (mark || document.querySelector(".tip:not([hidden])")) tell(shows ? mark : null);
+    });
+  }
+
   document.addEventListener("change", (event) => {
     if (event.target.matches(".filter select")) event.target.form.requestSubmit();
   });
@@ -230,6 +266,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     tellTimes();
+    offerZones();
     watchScroll();
     followLog();
     open();

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/store"
@@ -62,7 +63,7 @@ func (u *UI) fleet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := FleetPage{Frame: frame, Filter: fleetFilter(r.URL.Query()), Live: livePath(r)}
+	page := FleetPage{Frame: frame, Filter: fleetFilter(r.URL.Query()), Live: livePath(r), MayPause: visitorOf(r).who.Allows(auth.PausesWrite)}
 	if page.Alerts, err = u.alertPanels(ctx, ""); err != nil {
 		return err
 	}
@@ -77,10 +78,18 @@ func (u *UI) fleet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	pauses, err := u.Store.Pauses(ctx, u.Now())
+	if err != nil {
+		return err
+	}
 	for _, host := range hosts {
 		own := slices.DeleteFunc(slices.Clone(active), func(one fleet.Job) bool { return one.Host != host.ID })
 		running := u.running(own)
-		page.Rows = append(page.Rows, FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), Running: running, Queued: len(own) - len(running), NoRestic: noRestic(host)})
+		row := FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), Running: running, Queued: len(own) - len(running), NoRestic: noRestic(host)}
+		if row.Next, row.Paused, err = u.ahead(r, host, pauses); err != nil {
+			return err
+		}
+		page.Rows = append(page.Rows, row)
 		page.Tags = append(page.Tags, host.Tags...)
 	}
 	if page.Filter.Tag != "" {

@@ -9,15 +9,16 @@ import (
 
 // FleetPage is the first page: may I close this tab?
 type FleetPage struct {
-	Frame   Frame
-	Figures FleetFigures
-	Verdict State // the sentence is its word
-	Alerts  []AlertPanel
-	Filter  FleetFilter
-	Tags    []string
-	States  []Choice
-	Rows    []FleetRow
-	Storage []StorageRow
+	Frame    Frame
+	Figures  FleetFigures
+	Verdict  State // the sentence is its word
+	Alerts   []AlertPanel
+	Filter   FleetFilter
+	Tags     []string
+	States   []Choice
+	Rows     []FleetRow
+	Storage  []StorageRow
+	MayPause bool
 	// Live is where the live part is fetched again.
 	Live string
 	Next string // address of the next page, "" for the last
@@ -72,7 +73,9 @@ type FleetRow struct {
 	Connection State
 	Running    []RunningJob
 	Queued     int
-	NoRestic   bool // a backup can't be made there
+	NoRestic   bool   // a backup can't be made there
+	Next       Moment // the first that its schedules have ahead; zero is none
+	Paused     *State // nil is not
 }
 
 // CanRepeat tells whether the mend is one click away.

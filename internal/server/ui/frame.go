@@ -19,7 +19,8 @@ type Frame struct {
 	Menu    []MenuItem
 	Crumbs  []Crumb
 	Status  Status
-	Notice  string // what the last request did, "" for nothing
+	Notice  string      // what the last request did, "" for nothing
+	Pauses  []PauseNote // of the whole fleet
 	Version string
 }
 
@@ -78,7 +79,7 @@ func (u *UI) plainFrame(r *http.Request, title string, crumbs ...Crumb) Frame {
 			continue
 		}
 		item := MenuItem{Label: route.Label, Path: menuPath(route), Icon: route.Icon}
-		item.Current = r.URL.Path == item.Path || item.Path != "/" && strings.HasPrefix(r.URL.Path, item.Path+"/") ||
+		item.Current = r.URL.Path == item.Path || item.Path == "/jobs" && strings.HasPrefix(r.URL.Path, "/pending") || item.Path != "/" && strings.HasPrefix(r.URL.Path, item.Path+"/") ||
 			item.Path == "/" && (strings.HasPrefix(r.URL.Path, "/hosts") || strings.HasPrefix(r.URL.Path, "/enrollments"))
 		frame.Menu = append(frame.Menu, item)
 	}
@@ -89,6 +90,9 @@ func (u *UI) plainFrame(r *http.Request, title string, crumbs ...Crumb) Frame {
 func (u *UI) frame(r *http.Request, title string, crumbs ...Crumb) (Frame, error) {
 	frame := u.plainFrame(r, title, crumbs...)
 	var err error
+	if frame.Pauses, err = u.fleetPauses(r); err != nil {
+		return frame, err
+	}
 	frame.Status, err = u.statusNow(r)
 	return frame, err
 }

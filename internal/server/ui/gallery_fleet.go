@@ -31,7 +31,8 @@ func (s sample) endpoint(id, name, system string, tags ...string) fleet.Host {
 }
 
 func (s sample) row(host fleet.Host) FleetRow {
-	return FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), NoRestic: noRestic(host)}
+	next := s.clock().moment(s.now.Truncate(time.Hour).Add(9 * time.Hour))
+	return FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), NoRestic: noRestic(host), Next: next}
 }
 
 func (s sample) storageRow() StorageRow {
@@ -63,7 +64,11 @@ func (s sample) fleet(failing bool) FleetPage {
 		figures = FleetFigures{Hosts: 5, Online: 4, Running: 1, Queued: 1, Good: 2, Warned: 1, Bad: 1, None: 1, Snapshots: 312, Storage: 1, WorstName: "db-2", WorstState: job.Failed, WorstAt: db.LastEndedAt}
 		page.Alerts = []AlertPanel{{HostName: "build-7", Link: "/hosts/x#sessions", Alert: fleet.Alert{Kind: fleet.AlertClone, OpenedAt: s.ago(25 * time.Minute), LastAt: s.ago(time.Minute), Count: 12,
 			Sentence: "Two sessions use the key of this host: one machine is a copy of the other, or was restored from an image. The newer one is held back until you decide."}}}
-		page.Rows = append(page.Rows, s.row(fresh))
+		row := s.row(fresh)
+		row.Next = Moment{}
+		page.Rows = append(page.Rows, row)
+		page.Frame.Pauses = s.notes()
+		page.Frame.Pauses[0].What = "All schedules"
 	}
 	running := s.row(web)
 	running.Running = []RunningJob{s.runningBackup()}

@@ -38,6 +38,8 @@ var liveBlocks = []struct {
 	{"fleet", "fleet-live", FleetPage{}}, {"host", "host-live", HostPage{}}, {"host", "host-head", HostHead{}},
 	{"host_join", "join-live", HostJoinPage{}}, {"snapshots", "snapshots-live", SnapshotsPage{}}, {"sources", "sources-live", SourcesPage{}},
 	{"jobs", "job-list", JobList{}}, {"host_jobs", "job-list", JobList{}}, {"job", "job-live", JobPage{}}, {"job", "log-part", LogPart{}},
+	{"schedules", "schedules-live", SchedulesPage{}}, {"schedule", "schedule-live", SchedulePage{}}, {"host_schedules", "host-schedules-live", HostSchedulesPage{}},
+	{"schedule_form", "next-times", NextTimes{}}, {"pending", "pending-live", PendingPage{}}, {"error", "pause-banner", []PauseNote{}},
 	{"repositories", "repositories-live", RepositoriesPage{}}, {"error", "status", Status{}},
 }
 

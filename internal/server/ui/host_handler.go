@@ -31,6 +31,14 @@ func (u *UI) hostView(r *http.Request, tab string) (hostView, error) {
 		return hostView{}, err
 	}
 	head := HostHead{Host: host, Result: lastResult(host), Connection: connection(host), Tab: tab, Running: u.running(active), NoRestic: noRestic(host)}
+	head.MayPause = visitorOf(r).who.Allows(auth.PausesWrite) && host.RemovedAt.IsZero()
+	pauses, err := u.Store.Pauses(r.Context(), u.Now())
+	if err != nil {
+		return hostView{}, err
+	}
+	if head.Next, head.Paused, err = u.ahead(r, host, pauses); err != nil {
+		return hostView{}, err
+	}
 	return hostView{host, head, active}, nil
 }
 

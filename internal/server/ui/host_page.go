@@ -16,7 +16,10 @@ type HostHead struct {
 	Connection State
 	Tab        string // "overview", "snapshots", "sources", "jobs"
 	Running    []RunningJob
-	NoRestic   bool // a backup can't be made there
+	NoRestic   bool   // a backup can't be made there
+	Next       Moment // the first that its schedules have ahead; zero is none
+	Paused     *State // nil is not
+	MayPause   bool
 }
 
 // Removed tells whether the host is gone; its pages only tell then.

@@ -55,6 +55,9 @@ func (u *UI) jobPage(r *http.Request) (JobPage, error) {
 	may := visitorOf(r).who
 	page.CanCancel = !one.State.Ended() && may.Allows(auth.JobsCancel)
 	page.CanRepeat = info.OffersAgain && one.State.Ended() && one.State != job.Succeeded && may.Allows(auth.JobsRun) && host.RemovedAt.IsZero()
+	if page.Occasion, err = u.occasionOf(ctx, one, u.wallClock(r), may); err != nil {
+		return page, err
+	}
 	page.Locks, err = u.lockOffers(r, one, host)
 	return page, err
 }

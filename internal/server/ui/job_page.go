@@ -27,6 +27,7 @@ type JobPage struct {
 	Live       string
 	CanCancel  bool
 	CanRepeat  bool
+	Occasion   JobOccasion
 	Now        time.Time // when the page was made
 }
 

@@ -69,6 +69,10 @@ func (r *renderer) functions(static *web.Static) template.FuncMap {
 			sprite, err := static.Address(iconSprite)
 			return template.HTML(`<svg class="icon" aria-hidden="true"><use href="` + sprite + `#` + template.HTMLEscapeString(name) + `"/></svg>`), err
 		},
+		"iconAt": func(name string) (string, error) {
+			sprite, err := static.Address(iconSprite)
+			return sprite + "#" + name, err
+		},
 		"when":      r.when,
 		"clock":     clockTime,
 		"ago":       func(at time.Time) string { return agoText(r.now(), at) },

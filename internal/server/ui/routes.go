@@ -25,6 +25,7 @@ type Route struct {
 // and the test of every route as every role read it.
 var Routes = []Route{
 	{"GET", "/{$}", auth.FleetRead, "Fleet", "server-2", (*UI).fleet},
+	{"GET", "/schedules", auth.FleetRead, "Schedules", "calendar-time", (*UI).schedules},
 	{"GET", "/repositories", auth.FleetRead, "Repositories", "database", (*UI).repositories},
 	{"GET", "/jobs", auth.FleetRead, "Jobs", "activity", (*UI).jobs},
 	{"GET", "/audit", auth.AuditRead, "Audit", "history", (*UI).audit},
@@ -62,6 +63,28 @@ var Routes = []Route{
 	{"POST", "/hosts/{id}/sources/{group}/edit", auth.GroupsWrite, "", "", (*UI).doSourceEdit},
 	{"POST", "/hosts/{id}/sources/{group}/remove", auth.GroupsWrite, "", "", (*UI).doSourceRemove},
 	{"POST", "/hosts/{id}/sources/{group}/run", auth.JobsRun, "", "", (*UI).doSourceRun},
+
+	{"GET", "/hosts/{id}/schedules", auth.FleetRead, "", "", (*UI).hostSchedules},
+	{"GET", "/hosts/{id}/schedules/new", auth.SchedulesWrite, "", "", (*UI).scheduleNew},
+	{"POST", "/hosts/{id}/schedules/new", auth.SchedulesWrite, "", "", (*UI).doScheduleNew},
+	{"GET", "/hosts/{id}/schedules/{schedule}/edit", auth.SchedulesWrite, "", "", (*UI).scheduleEdit},
+	{"POST", "/hosts/{id}/schedules/{schedule}/edit", auth.SchedulesWrite, "", "", (*UI).doScheduleEdit},
+
+	{"GET", "/schedules/preview", auth.SchedulesWrite, "", "", (*UI).schedulePreview},
+	{"GET", "/schedules/{id}", auth.FleetRead, "", "", (*UI).schedule},
+	{"POST", "/schedules/{id}/enable", auth.SchedulesWrite, "", "", (*UI).doScheduleEnable},
+	{"POST", "/schedules/{id}/disable", auth.SchedulesWrite, "", "", (*UI).doScheduleDisable},
+	{"POST", "/schedules/{id}/remove", auth.SchedulesWrite, "", "", (*UI).doScheduleRemove},
+	{"GET", "/pauses/banner", auth.FleetRead, "", "", (*UI).pauseBanner},
+	{"GET", "/pauses/new", auth.PausesWrite, "", "", (*UI).pauseNew},
+	{"POST", "/pauses/new", auth.PausesWrite, "", "", (*UI).doPauseNew},
+	{"POST", "/pauses/{id}/end", auth.PausesWrite, "", "", (*UI).doPauseEnd},
+
+	{"GET", "/pending", auth.FleetRead, "", "", (*UI).pending},
+	{"POST", "/pending/run", auth.JobsRun, "", "", (*UI).doPendingRun},
+	{"POST", "/pending/{id}/run", auth.JobsRun, "", "", (*UI).doPendingRunOne},
+	{"GET", "/pending/drop", auth.JobsCancel, "", "", (*UI).pendingDrop},
+	{"POST", "/pending/drop", auth.JobsCancel, "", "", (*UI).doPendingDrop},
 
 	{"GET", "/jobs/{id}", auth.FleetRead, "", "", (*UI).job},
 	{"GET", "/jobs/{id}/log", auth.FleetRead, "", "", (*UI).jobLog},

@@ -15,7 +15,7 @@ const nobody = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 
 func TestEveryRouteAsEveryRole(t *testing.T) {
 	r := newRig(t)
-	fill := strings.NewReplacer("{id}", nobody, "{session}", nobody, "{group}", nobody, "{token}", nobody, "{$}", "")
+	fill := strings.NewReplacer("{id}", nobody, "{session}", nobody, "{group}", nobody, "{schedule}", nobody, "{token}", nobody, "{$}", "")
 	for _, route := range ui.Routes {
 		name, path := route.Method+" "+route.Pattern, fill.Replace(route.Pattern)
 		if route.Permission != ui.Public && !route.Permission.Known() {
@@ -67,7 +67,7 @@ func TestEveryRouteAsEveryRole(t *testing.T) {
 
 func TestMenuHoldsWhatTheRoleAllows(t *testing.T) {
 	r := newRig(t)
-	if got := r.ask(auth.Viewer, "/", nil).text(".menu"); got != "Fleet Repositories Jobs Settings" {
+	if got := r.ask(auth.Viewer, "/", nil).text(".menu"); got != "Fleet Schedules Repositories Jobs Settings" {
 		t.Errorf("menu of a viewer: %q", got)
 	}
 	if got := r.ask(auth.Admin, "/audit", nil).text(".menu a[aria-current]"); got != "Audit" {

@@ -291,6 +291,15 @@ var notices = []struct{ key, sentence string }{
 	{"revoked", "The token is revoked."},
 	{"retried", "The storage box is asked again to make the repository."},
 	{"closed", "The alert is closed."},
+	{"schedule-added", "The schedule is added. Its host learns of it at once, or as soon as it is back."},
+	{"schedule-changed", "The schedule is changed. Its host learns of it at once, or as soon as it is back."},
+	{"schedule-enabled", "The schedule is enabled from now on."},
+	{"schedule-disabled", "The schedule is disabled. A run of it that waited is abandoned; one that runs goes on."},
+	{"schedule-removed", "The schedule is removed. Its jobs and snapshots stay."},
+	{"paused", "Paused. It ends by itself, or here."},
+	{"pause-ended", "The pause has ended."},
+	{"hurried", "What was chosen goes first now. It still waits for its host and for a free slot."},
+	{"dropped", "What was chosen is dropped."},
 }
 
 // done sends the browser on after a change, with a notice from the list.
