@@ -138,7 +138,8 @@ const (
 // EndByCause is the state in which an interrupted job ends.
 func EndByCause(cause Cause) State {
 	switch cause { //nolint:exhaustive // of all others the end is not known
-	case CauseOperator, CauseAgentStopped, CauseShutdown:
+	case CauseOperator, CauseAgentStopped, CauseShutdown,
+		CauseAbandoned, CauseSatisfied, CauseCoalesced, CauseDropped, CausePaused: // skipped on the server, and begun all the same
 		return Cancelled
 	case CauseSleep, CauseTimeout, CauseKilled:
 		return Failed
