@@ -39,7 +39,7 @@ type BackupSpec struct {
 	UseVSS bool `json:"use_vss,omitempty"`
 	// Tags are put on the snapshot beside the group's own.
 	Tags []string `json:"tags,omitempty"`
-	// RetryMax is how many attempts a run has after its first, at least 1.
+	// RetryMax is how many attempts a run has, the first one counted; at least 1.
 	RetryMax int `json:"retry_max"`
 	// RetryBackoffSeconds is the wait before the first retry; it doubles.
 	RetryBackoffSeconds int `json:"retry_backoff_seconds"`

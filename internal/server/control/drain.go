@@ -112,7 +112,7 @@ type judgement struct {
 }
 
 // drain is the one pass over what waits for a host. The caller's transaction
-// holds the host.
+// holds the host; whoever takes away what a run is for calls it there.
 func (c *Control) drain(ctx context.Context, tx *store.Tx, id job.HostID) (d drained, err error) {
 	queued, err := tx.QueuedJobs(ctx, id)
 	if err != nil || len(queued) == 0 {
@@ -324,12 +324,6 @@ func (c *Control) skip(ctx context.Context, tx *store.Tx, j fleet.Job, cause job
 	detail := runDetail(j)
 	detail["by"] = by
 	return c.audit(ctx, tx, auth.Server, action, NounJob, string(j.ID), detail)
-}
-
-// judgePending abandons the pending runs of a host that have lost their purpose,
-// in the transaction that took it from them. The caller holds the host.
-func (c *Control) judgePending(ctx context.Context, tx *store.Tx, host job.HostID) (drained, error) {
-	return c.drain(ctx, tx, host)
 }
 
 // postpone takes back a job that its agent refused or did not answer: an attempt

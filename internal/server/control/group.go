@@ -197,7 +197,7 @@ func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.Gro
 		if err := c.auditChange(ctx, tx, who, "source_group.removed", "source_group", string(id), detailOfGroup(g), nil); err != nil {
 			return err
 		}
-		done, err = c.judgePending(ctx, tx, g.Host)
+		done, err = c.drain(ctx, tx, g.Host)
 		return err
 	})
 	if err != nil {

@@ -73,7 +73,7 @@ func (c *Control) writeSchedule(ctx context.Context, who auth.Identity, s fleet.
 		if err := fits(ctx, tx, host, ""); err != nil {
 			return err
 		}
-		done, err = c.judgePending(ctx, tx, s.Host)
+		done, err = c.drain(ctx, tx, s.Host)
 		return err
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *Control) DeleteSchedule(ctx context.Context, who auth.Identity, id job.
 		if err := c.auditChange(ctx, tx, who, "schedule.removed", NounSchedule, string(id), detailOfSchedule(s), nil); err != nil {
 			return err
 		}
-		done, err = c.judgePending(ctx, tx, s.Host)
+		done, err = c.drain(ctx, tx, s.Host)
 		return err
 	})
 	if err != nil {
