@@ -194,6 +194,24 @@
     if (event.target.matches("[data-log-search]")) search(document.getElementById("log"));
   });
 
+  // ---- A preset of exclusions adds its patterns to the list, and takes them out.
+  const linesOf = (text) => text.split("\n").filter((line) => line.trim() !== "");
+
+  document.addEventListener("input", (event) => {
+    const list = document.getElementById("excludes");
+    if (!list || !event.target.form?.contains(list)) return;
+    const patterns = event.target.dataset.patterns?.split("\n");
+    if (patterns) {
+      const others = linesOf(list.value).filter((line) => !patterns.includes(line));
+      list.value = (event.target.checked ? [...others, ...patterns] : others).join("\n");
+    }
+    const there = linesOf(list.value);
+    for (const box of all("[data-patterns]")) {
+      box.checked = box.dataset.patterns.split("\n").every((pattern) => there.includes(pattern));
+    }
+    for (const note of all("[data-stale]")) note.hidden = false;
+  }, true); // before the form as it stands is sent for its notes
+
   // ---- The theme changes in place, so that nothing typed is lost.
   document.addEventListener("submit", async (event) => {
     const form = event.target.closest("[data-theme-form]");

@@ -21,27 +21,10 @@ func (s sample) head(tab string) HostHead {
 	return HostHead{Host: host, Result: lastResult(host), Connection: connection(host), Tab: tab}
 }
 
-func (s sample) group(name string, includes ...string) fleet.SourceGroup {
-	return fleet.SourceGroup{ID: job.GroupID("01JNQ8Z4M2R7S9T1V3X5Y6G" + strings.ToUpper(name[:3])), Host: "01JNQ8Z4M2R7S9T1V3X5Y6AAA1", Name: name, Repository: "01JNQ8Z4M2R7S9T1V3X5Y6REP1",
-		Includes: includes, Excludes: []string{"*.tmp", "/home/*/.cache"}, Retention: fleet.DefaultRetention,
-		LastJobID: "01JNQ8Z4M2R7S9T1V3X5Y6Z7A8", LastState: job.Succeeded, LastEndedAt: s.ago(4 * time.Hour), LastBackupAt: s.ago(4 * time.Hour)}
-}
-
-func (s sample) cards() []GroupCard {
-	documents, database := s.group("documents", "/home", "/srv/files and more"), s.group("database", "/var/backups/postgresql")
-	database.LastState, database.LastError = job.Warning, "1 source is missing."
-	running := s.runningBackup()
-	return []GroupCard{
-		{Group: documents, RepositoryName: "web-1", Ready: true, HostOnline: true, Result: groupResult(documents), Running: &running, LastJob: documents.LastJobID, Last: s.summary()},
-		{Group: database, RepositoryName: "web-1", Ready: true, HostOnline: true, Result: groupResult(database), LastJob: database.LastJobID},
-	}
-}
-
 func (s sample) host() HostPage {
 	frame := s.hostFrame("web-1")
 	frame.Notice = notices[2].sentence
-	return HostPage{Frame: frame, Head: s.head("overview"), Groups: s.cards(), Repositories: s.repositories()[:1], MayChange: true, MayRemove: true,
-		Change: HostChangeForm{Name: "web-1", Tags: "web production"}}
+	return HostPage{Frame: frame, Head: s.head("overview"), Groups: s.cards(), Repositories: s.repositories()[:1]}
 }
 
 func (s sample) hostEmpty() HostPage {
@@ -63,7 +46,6 @@ func (s sample) hostQuarantined() HostPage {
 		{ID: "a", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(31 * time.Hour), Counter: 214, Unsent: 3, Held: true, First: true},
 		{ID: "b", Address: "192.0.2.17", Hostname: "web-1", Since: s.ago(25 * time.Minute), Counter: 214, Held: true},
 	}
-	page.Remove = RemoveForm{Name: "web1", Error: `Type "web-1" exactly to remove this host.`}
 	return page
 }
 
@@ -72,7 +54,6 @@ func (s sample) hostRemoved() HostPage {
 	page.Frame.Notice = ""
 	page.Head.Host.RemovedAt, page.Head.Host.Online = s.ago(3*24*time.Hour), false
 	page.Head.Connection = connection(page.Head.Host)
-	page.MayChange, page.MayRemove = false, false
 	for i := range page.Groups {
 		page.Groups[i].Removed, page.Groups[i].HostOnline, page.Groups[i].Running = true, false, nil
 	}
@@ -132,20 +113,6 @@ func (s sample) snapshots() SnapshotsPage {
 	}
 	page.Days[2].Rows[2].GroupName, page.Days[2].Rows[2].Snapshot.Job = "", ""
 	page.Days[2].Rows[2].Snapshot.FilesProcessed, page.Days[2].Rows[2].Snapshot.BytesProcessed = 0, 0
-	return page
-}
-
-func (s sample) sourceForm() SourceFormPage {
-	return SourceFormPage{Frame: s.hostFrame("New source group"), Head: s.head("sources"), Repositories: []fleet.Repository{s.repositories()[0].Repository}, Form: newSourceForm("01JNQ8Z4M2R7S9T1V3X5Y6REP1")}
-}
-
-func (s sample) sourceFormWrong() SourceFormPage {
-	page := s.sourceForm()
-	page.Group = "01JNQ8Z4M2R7S9T1V3X5Y6GDOC"
-	page.Form.Name, page.Form.Includes, page.Form.LimitUploadKiB = "documents", "home/ann\n/srv", "-3"
-	page.Form.Includes += "\nsrv/*"
-	page.Errors = FieldErrors{{Field: "includes", Sentence: `"srv/*" is not a whole path; begin it with / or, on Windows, with a drive such as C:\.`}, {Field: "includes", Sentence: `"home/ann" is not a whole path; begin it with / or, on Windows, with a drive such as C:\.`},
-		{Field: "limit_upload_kib", Sentence: "A limit is 0 (none) or more."}}
 	return page
 }
 

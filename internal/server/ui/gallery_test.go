@@ -37,6 +37,7 @@ var liveBlocks = []struct {
 }{
 	{"fleet", "fleet-live", FleetPage{}}, {"host", "host-live", HostPage{}}, {"host", "host-head", HostHead{}},
 	{"host_join", "join-live", HostJoinPage{}}, {"snapshots", "snapshots-live", SnapshotsPage{}}, {"sources", "sources-live", SourcesPage{}},
+	{"source_form", "preview", PreviewPart{}}, {"source_form", "source-notes", SourceFormPage{}}, {"host_settings", "host-facts", HostSettingsPage{}},
 	{"jobs", "job-list", JobList{}}, {"host_jobs", "job-list", JobList{}}, {"job", "job-live", JobPage{}}, {"job", "log-part", LogPart{}},
 	{"schedules", "schedules-live", SchedulesPage{}}, {"schedule", "schedule-live", SchedulePage{}}, {"host_schedules", "host-schedules-live", HostSchedulesPage{}},
 	{"schedule_form", "next-times", NextTimes{}}, {"pending", "pending-live", PendingPage{}}, {"error", "pause-banner", []PauseNote{}},

@@ -1,11 +1,8 @@
 package ui
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -56,9 +53,7 @@ func (u *UI) hostPage(r *http.Request) (HostPage, error) {
 	if err != nil {
 		return HostPage{}, err
 	}
-	may := visitorOf(r).who
-	page := HostPage{Head: view.head, Live: "/hosts/" + string(view.host.ID) + "?part=live", MayChange: may.Allows(auth.HostsWrite) && view.host.RemovedAt.IsZero(),
-		MayRemove: may.Allows(auth.HostsRemove) && view.host.RemovedAt.IsZero(), Change: HostChangeForm{Name: view.host.Name, Tags: strings.Join(view.host.Tags, " ")}}
+	page := HostPage{Head: view.head, Live: "/hosts/" + string(view.host.ID) + "?part=live"}
 	if page.Frame, err = u.frame(r, view.host.Name, Crumb{"Fleet", "/"}); err != nil {
 		return page, err
 	}
@@ -89,78 +84,6 @@ func (u *UI) host(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return u.show(w, r, "host", "host-live", page)
-}
-
-// groupCards shows the groups of a host with what their last backups left.
-func (u *UI) groupCards(ctx context.Context, view hostView, repositories []fleet.Repository) ([]GroupCard, error) {
-	groups, err := u.Store.Groups(ctx, view.host.ID)
-	if err != nil {
-		return nil, err
-	}
-	var cards []GroupCard
-	for _, group := range groups {
-		card := GroupCard{Group: group, HostOnline: view.host.Online, Removed: view.head.Removed(), Result: groupResult(group), LastJob: group.LastJobID}
-		for _, repository := range repositories {
-			if repository.ID == group.Repository {
-				card.RepositoryName, card.Ready = repository.Name, repository.Ready()
-			}
-		}
-		for _, one := range view.active {
-			if one.Group == group.ID {
-				card.Queued = card.Queued || one.State != job.Running
-				if running := u.running([]fleet.Job{one}); len(running) > 0 {
-					card.Running = &running[0]
-				}
-			}
-		}
-		if group.LastJobID != "" {
-			last, err := u.Store.Job(ctx, group.LastJobID)
-			switch {
-			case errors.Is(err, fleet.ErrNotFound):
-				card.LastJob = "" // its time to be kept is over
-			case err != nil:
-				return nil, err
-			default:
-				card.Last = last.Summary
-			}
-		}
-		cards = append(cards, card)
-	}
-	return cards, nil
-}
-
-func (u *UI) doHostChange(w http.ResponseWriter, r *http.Request) error {
-	name, tags := strings.TrimSpace(r.PostFormValue("name")), words(r.PostFormValue("tags"))
-	_, err := u.Control.UpdateHost(r.Context(), visitorOf(r).who, job.HostID(r.PathValue("id")), control.HostChange{Name: &name, Tags: &tags})
-	fields, ok := fieldErrors(err)
-	if !ok {
-		if err != nil {
-			return err
-		}
-		return done(w, r, "/hosts/"+r.PathValue("id"), "host-changed")
-	}
-	page, err := u.hostPage(r)
-	if err != nil {
-		return err
-	}
-	page.Change = HostChangeForm{Name: name, Tags: r.PostFormValue("tags"), Errors: fields}
-	return u.answer(w, http.StatusUnprocessableEntity, "host", "layout", page)
-}
-
-func (u *UI) doHostRemove(w http.ResponseWriter, r *http.Request) error {
-	page, err := u.hostPage(r)
-	if err != nil {
-		return err
-	}
-	typed := strings.TrimSpace(r.PostFormValue("typed_name"))
-	if typed != page.Head.Host.Name {
-		page.Remove = RemoveForm{Name: typed, Error: "This is not the host's name. Type " + page.Head.Host.Name + " to remove it."}
-		return u.answer(w, http.StatusUnprocessableEntity, "host", "layout", page)
-	}
-	if err := u.Control.RemoveHost(r.Context(), visitorOf(r).who, page.Head.Host.ID); err != nil {
-		return err
-	}
-	return done(w, r, "/", "removed")
 }
 
 func (u *UI) doKeepSession(w http.ResponseWriter, r *http.Request) error {

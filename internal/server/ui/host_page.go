@@ -14,7 +14,7 @@ type HostHead struct {
 	Host       fleet.Host
 	Result     State
 	Connection State
-	Tab        string // "overview", "snapshots", "sources", "jobs"
+	Tab        string // "overview", "snapshots", "sources", "schedules", "jobs", "settings"
 	Running    []RunningJob
 	NoRestic   bool   // a backup can't be made there
 	Next       Moment // the first that its schedules have ahead; zero is none
@@ -34,17 +34,6 @@ type HostPage struct {
 	Groups       []GroupCard
 	Repositories []RepositoryRow
 	Live         string
-	MayChange    bool
-	MayRemove    bool
-	Change       HostChangeForm
-	Remove       RemoveForm
-}
-
-// HostChangeForm is the name and the tags as they were typed.
-type HostChangeForm struct {
-	Name   string
-	Tags   string
-	Errors FieldErrors
 }
 
 // SessionRow is one of the sessions that claim to be a host.
@@ -70,86 +59,6 @@ func sessionRows(sessions []control.SessionInfo) []SessionRow {
 		rows[0].First = true
 	}
 	return rows
-}
-
-// GroupCard is one source group with what its last backup left.
-type GroupCard struct {
-	Group          fleet.SourceGroup
-	RepositoryName string
-	Ready          bool // its repository can take a backup
-	HostOnline     bool
-	Removed        bool // its host is
-	Result         State
-	Running        *RunningJob
-	Queued         bool
-	Last           *job.Summary // of the last backup that ended
-	LastJob        job.ID
-}
-
-// CanRun tells whether "back up now" can be pressed.
-func (c GroupCard) CanRun() bool { return c.Ready && c.HostOnline && c.Running == nil && !c.Queued }
-
-// WhyNot says why "back up now" can't be pressed.
-func (c GroupCard) WhyNot() string {
-	switch {
-	case !c.Ready:
-		return "The repository is not ready."
-	case c.Running != nil:
-		return "It is running."
-	case c.Queued:
-		return "It is asked for already."
-	case !c.HostOnline:
-		return "The host is not in contact."
-	}
-	return ""
-}
-
-// shownIncludes is how many paths a card shows.
-const shownIncludes = 4
-
-// FirstIncludes are the paths that a card shows.
-func (c GroupCard) FirstIncludes() []string {
-	return c.Group.Includes[:min(len(c.Group.Includes), shownIncludes)]
-}
-
-// MoreIncludes is how many paths it does not show.
-func (c GroupCard) MoreIncludes() int { return max(len(c.Group.Includes)-shownIncludes, 0) }
-
-// RemoveForm asks for the typed name of what will be gone.
-type RemoveForm struct {
-	Name  string
-	Error string
-}
-
-// Field is the input of the typed name.
-func (f RemoveForm) Field() Field {
-	field := Field{Name: "typed_name", Label: "Type its name to confirm", Value: f.Name}
-	if f.Error != "" {
-		field.Errors = []string{f.Error}
-	}
-	return field
-}
-
-// Keep says in words what the retention keeps.
-func (c GroupCard) Keep() []string { return retentionWords(c.Group.Retention) }
-
-func retentionWords(r fleet.Retention) []string {
-	var words []string
-	for _, rule := range []struct {
-		number    int
-		one, many string
-	}{
-		{r.KeepLast, "last", "last"}, {r.KeepHourly, "hourly", "hourly"}, {r.KeepDaily, "daily", "daily"},
-		{r.KeepWeekly, "weekly", "weekly"}, {r.KeepMonthly, "monthly", "monthly"}, {r.KeepYearly, "yearly", "yearly"},
-	} {
-		if rule.number > 0 {
-			words = append(words, plural(int64(rule.number), rule.one, rule.many))
-		}
-	}
-	if r.KeepWithinDays > 0 {
-		words = append(words, "all of "+plural(int64(r.KeepWithinDays), "day", "days"))
-	}
-	return words
 }
 
 // SnapshotsPage lists the snapshots of one host by day.

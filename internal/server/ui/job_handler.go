@@ -126,6 +126,12 @@ func (u *UI) doAgain(w http.ResponseWriter, r *http.Request) error {
 		return done(w, r, "/repositories", "retried")
 	}
 	wanted := control.NewJob{Host: one.Host, Kind: one.Kind, Group: one.Group, Repository: one.Repository}
+	if one.Kind == job.PreviewSources {
+		wanted.Preview = new(job.PreviewSpec)
+		if err := json.Unmarshal(one.Spec, wanted.Preview); err != nil {
+			return fmt.Errorf("read spec of job %s: %w", one.ID, err)
+		}
+	}
 	var spec job.UnlockSpec
 	if one.Kind == job.Unlock {
 		if err := json.Unmarshal(one.Spec, &spec); err != nil {

@@ -34,6 +34,15 @@ type JobPage struct {
 // IsBackup tells whether the job has data, files and a rate to tell of.
 func (p JobPage) IsBackup() bool { return p.Job.Kind == job.Backup }
 
+// Preview is what a look at sources has counted; nil for every other job.
+func (p JobPage) Preview() *PreviewPart {
+	if p.Job.Kind != job.PreviewSources || p.Job.State != job.Succeeded {
+		return nil
+	}
+	part := previewOf(p.Job, p.Host)
+	return &part
+}
+
 // WaitsForRepository tells that the repository does not answer a running job.
 func (p JobPage) WaitsForRepository() bool {
 	return p.Job.State == job.Running && p.Progress != nil && p.Progress.Phase == job.PhaseWaitingRepository
@@ -133,6 +142,8 @@ var findingWords = []struct {
 	{job.FileUnreadable, "Could not be read"},
 	{job.NothingSaved, "Nothing was saved"},
 	{job.LiveFilesUsed, "Saved from live files, without a shadow copy"},
+	{job.BackupShrank, "Smaller than usual"},
+	{job.HookFailed, "A hook did not end well"},
 	{job.OtherNotice, "restic reports"},
 }
 

@@ -80,7 +80,7 @@ func TestSourceFormKeepsWhatWasTyped(t *testing.T) {
 	r := newRig(t)
 	host, _ := r.host("web-1")
 	path := "/hosts/" + string(host.ID) + "/sources/new"
-	form := url.Values{"name": {"data"}, "includes": {"srv\r\n/etc"}, "excludes": {"*.tmp"}, "keep_last": {"many"}, "limit_upload_kib": {"0"}, "retry_lock_minutes": {"30"}}
+	form := url.Values{"name": {"data"}, "includes": {"srv\r\n/etc"}, "excludes": {"*.tmp"}, "keep_last": {"many"}, "limit_upload_kib": {"0"}, "retry_lock_minutes": {"30"}, "retry_max": {"10"}, "retry_backoff_seconds": {"60"}}
 	got := r.ask(auth.Admin, path, form)
 	if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text("#keep_last-note"), "not a number") || !strings.Contains(got.text("#includes"), "srv") {
 		t.Errorf("a wrong number = %d %s", got.status, got.text("form.form"))
@@ -140,10 +140,10 @@ func TestHostIsRemovedByItsTypedName(t *testing.T) {
 	r := newRig(t)
 	host, _ := r.host("web-1")
 	path := "/hosts/" + string(host.ID)
-	if got := r.ask(auth.Admin, path+"/remove", url.Values{"typed_name": {"web-2"}}); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text(".field-error"), "web-1") {
+	if got := r.ask(auth.Admin, path+"/settings/remove", url.Values{"typed_name": {"web-2"}}); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text(".field-error"), "web-1") {
 		t.Errorf("a wrong name = %d", got.status)
 	}
-	if got := r.ask(auth.Admin, path+"/remove", url.Values{"typed_name": {"web-1"}}); got.status != http.StatusSeeOther {
+	if got := r.ask(auth.Admin, path+"/settings/remove", url.Values{"typed_name": {"web-1"}}); got.status != http.StatusSeeOther {
 		t.Errorf("the right name = %d %s", got.status, got.text("main"))
 	}
 	if got := r.ask(auth.Admin, path, nil); !strings.Contains(got.text("#host-head"), "removed") {
@@ -260,16 +260,16 @@ func TestFormAddressesAreNoDeadPages(t *testing.T) {
 	host, group := r.host("web-1")
 	path := "/hosts/" + string(host.ID)
 	for from, to := range map[string]string{
-		path + "/remove": path, path + "/change": path, path + "/sessions/x/keep": path, path + "/snapshots/refresh": path + "/snapshots",
+		path + "/settings/remove": path + "/settings", path + "/sources/notes": path + "/sources", path + "/preview": path, path + "/sessions/x/keep": path, path + "/snapshots/refresh": path + "/snapshots",
 		path + "/sources/" + string(group.ID) + "/run": path + "/sources", "/settings/password": "/settings", "/settings/sessions/end-others": "/settings",
-		"/jobs/x/cancel": "/jobs/x", "/alerts/x/close": "/", "/repositories/x/retry": "/repositories", "/hosts/%2F%2Fevil.example/remove": "/hosts/%2F%2Fevil.example",
+		"/jobs/x/cancel": "/jobs/x", "/alerts/x/close": "/", "/repositories/x/retry": "/repositories", "/hosts/%2F%2Fevil.example/settings/remove": "/hosts/%2F%2Fevil.example/settings",
 	} {
 		if got := r.ask(auth.Admin, from, nil); got.status != http.StatusSeeOther || got.header.Get("Location") != to {
 			t.Errorf("GET %s = %d to %q, want %q", from, got.status, got.header.Get("Location"), to)
 		}
 	}
-	got := r.ask(auth.Admin, path+"/remove", url.Values{"typed_name": {"other"}})
-	if !strings.Contains(got.body, `hx-get="`+path+`?part=live"`) {
+	got := r.ask(auth.Admin, path+"/settings/remove", url.Values{"typed_name": {"other"}})
+	if !strings.Contains(got.body, `hx-get="`+path+`/settings?part=live"`) {
 		t.Error("after a form error the live part is fetched from another address than the page's")
 	}
 }

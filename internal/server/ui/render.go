@@ -90,6 +90,7 @@ func (r *renderer) functions(static *web.Static) template.FuncMap {
 		"shortID":   shortID,
 		"lines":     func(list []string) string { return strings.Join(list, "\n") },
 		"commas":    func(list []string) string { return strings.Join(list, ", ") },
+		"plain":     plainText,
 		"field":     newField,
 	}
 }

@@ -1,9 +1,9 @@
 package ui
 
 import (
+	"context"
 	"net/http"
-	"strconv"
-	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
@@ -39,9 +39,12 @@ func (u *UI) sourceFormPage(r *http.Request, group fleet.SourceGroup) (SourceFor
 	if group.ID == "" {
 		title = "New source group"
 	}
-	page := SourceFormPage{Head: view.head, Group: group.ID}
+	page := SourceFormPage{Head: view.head, Group: group.ID, Preview: PreviewPart{Host: view.host.ID, Name: view.host.Name}}
 	crumbs := append(hostCrumbs(view.host.ID, view.host.Name), Crumb{"Sources", "/hosts/" + string(view.host.ID) + "/sources"})
 	if page.Frame, err = u.frame(r, title, crumbs...); err != nil {
+		return page, err
+	}
+	if page.Gap, err = u.gapOf(r.Context(), view.host.ID, group.ID); err != nil {
 		return page, err
 	}
 	page.Repositories, _, err = u.Store.Repositories(r.Context(), store.RepositoryFilter{Host: view.host.ID})
@@ -96,10 +99,13 @@ func (u *UI) doSourceEdit(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) saveSource(w http.ResponseWriter, r *http.Request, group fleet.SourceGroup) error {
-	form := readSourceForm(r)
+	host, err := u.Store.Host(r.Context(), group.Host)
+	if err != nil {
+		return err
+	}
+	form := readSourceForm(r, group, host)
 	fields, ok := fieldErrors(form.fill(&group))
 	if !ok {
-		var err error
 		notice := "group-changed"
 		if group.ID == "" {
 			notice = "group-added"
@@ -122,63 +128,28 @@ func (u *UI) saveSource(w http.ResponseWriter, r *http.Request, group fleet.Sour
 	return u.answer(w, http.StatusUnprocessableEntity, "source_form", "layout", page)
 }
 
-func readSourceForm(r *http.Request) SourceForm {
-	value := r.PostFormValue
-	return SourceForm{
-		Name: strings.TrimSpace(value("name")), Repository: value("repository_id"), Includes: value("includes"), Excludes: value("excludes"),
-		OneFileSystem: value("one_file_system") != "", ExcludeCaches: value("exclude_caches") != "",
-		LimitUploadKiB: value("limit_upload_kib"), RetryLockMinutes: value("retry_lock_minutes"),
-		KeepLast: value("keep_last"), KeepHourly: value("keep_hourly"), KeepDaily: value("keep_daily"), KeepWeekly: value("keep_weekly"),
-		KeepMonthly: value("keep_monthly"), KeepYearly: value("keep_yearly"), KeepWithinDays: value("keep_within_days"),
+// sourceNotes says what the form comes to as it stands, while it is filled in.
+func (u *UI) sourceNotes(w http.ResponseWriter, r *http.Request) error {
+	host, err := u.Store.Host(r.Context(), job.HostID(r.PathValue("id")))
+	if err != nil {
+		return err
 	}
+	group := fleet.SourceGroup{ID: job.GroupID(r.URL.Query().Get("group"))}
+	page := SourceFormPage{Form: readSourceForm(r, group, host)}
+	if page.Gap, err = u.gapOf(r.Context(), host.ID, group.ID); err != nil {
+		return err
+	}
+	return u.answer(w, http.StatusOK, "source_form", "source-notes", page)
 }
 
-// fill writes the form into group. What is no number is told at once; the rest
-// is for control to check.
-func (f SourceForm) fill(group *fleet.SourceGroup) error {
-	group.Name, group.Repository = f.Name, job.RepositoryID(f.Repository)
-	group.Includes, group.Excludes = textLines(f.Includes), textLines(f.Excludes)
-	group.Options.OneFileSystem, group.Options.ExcludeCaches = f.OneFileSystem, f.ExcludeCaches
-	var invalid fleet.Invalid
-	for _, number := range []struct {
-		field, text string
-		into        *int
-	}{
-		{"limit_upload_kib", f.LimitUploadKiB, &group.Options.LimitUploadKiB}, {"retry_lock_minutes", f.RetryLockMinutes, &group.Options.RetryLockMinutes},
-		{"keep_last", f.KeepLast, &group.Retention.KeepLast}, {"keep_hourly", f.KeepHourly, &group.Retention.KeepHourly},
-		{"keep_daily", f.KeepDaily, &group.Retention.KeepDaily}, {"keep_weekly", f.KeepWeekly, &group.Retention.KeepWeekly},
-		{"keep_monthly", f.KeepMonthly, &group.Retention.KeepMonthly}, {"keep_yearly", f.KeepYearly, &group.Retention.KeepYearly},
-		{"keep_within_days", f.KeepWithinDays, &group.Retention.KeepWithinDays},
-	} {
-		text := strings.TrimSpace(number.text)
-		if text == "" {
-			*number.into = 0
-			continue
-		}
-		value, err := strconv.Atoi(text)
-		if err != nil {
-			invalid.Add(number.field, "%q is not a number.", text)
-			continue
-		}
-		*number.into = value
+// gapOf is the smallest time between two runs of a group; 0 when no schedule
+// that is enabled runs it.
+func (u *UI) gapOf(ctx context.Context, host job.HostID, group job.GroupID) (time.Duration, error) {
+	schedules, err := u.Store.SchedulesOf(ctx, host)
+	if err != nil || group == "" {
+		return 0, err
 	}
-	if invalid.Err() == nil && group.Retention == (fleet.Retention{}) {
-		// Control takes no numbers at all for "not said", but here they were.
-		group.Check(&invalid)
-	}
-	return invalid.Err()
-}
-
-// textLines are the lines of a text area without empty ones. Spaces belong to
-// the names of files and stay.
-func textLines(text string) []string {
-	var list []string
-	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
-		if strings.TrimSpace(line) != "" {
-			list = append(list, line)
-		}
-	}
-	return list
+	return finestGap(linesOf(schedules, group, u.Now(), time.Time{}), u.Now()), nil
 }
 
 func (u *UI) doSourceRemove(w http.ResponseWriter, r *http.Request) error {

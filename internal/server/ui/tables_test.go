@@ -27,7 +27,7 @@ func TestTablesCoverTheirLists(t *testing.T) {
 		}
 	}
 	for _, kind := range []job.FindingKind{job.SourceMissing, job.SourceUnreadable, job.SourceSymlink, job.SourceEmpty, job.SourceMoved, job.FileUnreadable,
-		job.NothingSaved, job.LiveFilesUsed, job.OtherNotice} {
+		job.NothingSaved, job.LiveFilesUsed, job.MountSkipped, job.BackupShrank, job.HookFailed, job.OtherNotice} {
 		found := false
 		for _, one := range findingWords {
 			found = found || one.kind == kind

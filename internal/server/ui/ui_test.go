@@ -31,6 +31,7 @@ type rig struct {
 	t       *testing.T
 	store   *store.Store
 	control *control.Control
+	sealer  *crypto.Sealer
 	server  *httptest.Server
 	log     *bytes.Buffer
 	cookies map[auth.Role]*http.Cookie
@@ -48,8 +49,7 @@ func newBareRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.store.Close() })
-	sealer, err := crypto.NewSealer(make([]byte, 32))
-	if err != nil {
+	if r.sealer, err = crypto.NewSealer(make([]byte, 32)); err != nil {
 		t.Fatal(err)
 	}
 	_, key, err := ed25519.GenerateKey(nil)
@@ -57,7 +57,7 @@ func newBareRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
-	r.control = control.New(control.Options{Store: r.store, Sealer: sealer, Identity: key, Log: log, Sole: true})
+	r.control = control.New(control.Options{Store: r.store, Sealer: r.sealer, Identity: key, Log: log, Sole: true})
 	pages, err := ui.New(ui.Options{
 		Control: r.control, Store: r.store, Log: log, Version: "1.2.3",
 		PeerAddress: func(*http.Request) string { return "192.0.2.7" },
@@ -180,12 +180,12 @@ func (r *rig) host(name string) (fleet.Host, fleet.SourceGroup) {
 		OS: "linux", Arch: "amd64", Allowed: []job.Kind{job.Backup, job.Snapshots, job.Unlock}, EnrolledAt: now}
 	repository := fleet.Repository{ID: job.RepositoryID(job.NewULID(now)), Name: name, Host: host.ID, URL: "rest:http://x/" + name + "/", CreatedAt: now, ReadyAt: now}
 	group := fleet.SourceGroup{ID: job.GroupID(job.NewULID(now)), Host: host.ID, Name: "documents", Repository: repository.ID,
-		Includes: []string{"/etc"}, Excludes: []string{}, Retention: fleet.DefaultRetention, CreatedAt: now, UpdatedAt: now}
+		Includes: []string{"/etc"}, Excludes: []string{}, Options: fleet.DefaultGroupOptions(), Retention: fleet.DefaultRetention, CreatedAt: now, UpdatedAt: now}
 	r.write(func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.InsertHost(ctx, host); err != nil {
 			return err
 		}
-		if err := tx.InsertRepository(ctx, repository, []byte("sealed")); err != nil {
+		if err := tx.InsertRepository(ctx, repository, r.sealer.Seal("repositories/"+string(repository.ID)+"/secrets", []byte(`{"password":"rest","key":"restic"}`))); err != nil {
 			return err
 		}
 		return tx.InsertGroup(ctx, group)
