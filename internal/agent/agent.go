@@ -118,6 +118,8 @@ type Agent struct {
 	proofs    sync.Mutex // held while a repository is asked whether it is append-only
 	users     sync.Mutex // held while htpasswd is changed
 
+	previewing sync.Mutex // held while sources are counted for a preview
+
 	// beside counts the goroutines that jobs leave behind: proofs, lock removal.
 	beside sync.WaitGroup
 }

@@ -61,7 +61,7 @@ func TestAnswersFitFrames(t *testing.T) {
 	for range 200 {
 		snapshots = append(snapshots, fitSnapshot(job.Snapshot{ID: strings.Repeat("a", 64), Paths: []string{strings.Repeat("p", 20_000)}}))
 	}
-	answers := parts("id", snapshots, api.Ended{State: job.Succeeded})
+	answers := parts("id", lookAnswer{snapshots: snapshots, ended: api.Ended{State: job.Succeeded}})
 	got := 0
 	for i, answer := range answers {
 		if _, err := api.Encode(answer); err != nil {
@@ -80,7 +80,7 @@ func TestAnswersFitFrames(t *testing.T) {
 	if len(huge.Paths) != 2 || huge.Paths[1] != "… and 2 more" {
 		t.Errorf("%d paths", len(huge.Paths))
 	}
-	if one := parts("id", nil, api.Ended{}); len(one) != 1 || one[0].Ended == nil {
+	if one := parts("id", lookAnswer{}); len(one) != 1 || one[0].Ended == nil {
 		t.Errorf("empty answer = %+v", one)
 	}
 }

@@ -12,9 +12,17 @@ import (
 	"github.com/restic-manager/restic-manager/internal/restic"
 )
 
+// lookAnswer is what a look has found.
+type lookAnswer struct {
+	snapshots []job.Snapshot
+	preview   *job.Preview
+	ended     api.Ended
+}
+
 // lookWork answers each kind of look.
-var lookWork = map[job.Kind]func(*Agent, context.Context, job.Spec, *api.Access) ([]job.Snapshot, api.Ended){
-	job.Snapshots: (*Agent).lookSnapshots,
+var lookWork = map[job.Kind]func(*Agent, context.Context, job.Spec, *api.Access) lookAnswer{
+	job.Snapshots:      (*Agent).lookSnapshots,
+	job.PreviewSources: (*Agent).lookPreview,
 }
 
 // look answers a read-only question. It is not journalled and ends with its
@@ -38,8 +46,7 @@ func (ts *tasks) look(session context.Context, s *session, asked *api.Job) {
 			ts.mutex.Unlock()
 			cancel(nil)
 		}()
-		snapshots, ended := ts.agent.answerLook(ctx, asked)
-		for _, answer := range parts(asked.ID, snapshots, ended) {
+		for _, answer := range parts(asked.ID, ts.agent.answerLook(ctx, asked)) {
 			s.say(session, answer)
 		}
 		return nil
@@ -57,23 +64,23 @@ func (ts *tasks) stopLook(id job.ID, cause stopError) bool {
 	return ok
 }
 
-func (a *Agent) answerLook(ctx context.Context, asked *api.Job) ([]job.Snapshot, api.Ended) {
+func (a *Agent) answerLook(ctx context.Context, asked *api.Job) lookAnswer {
 	spec, problem := a.admit(asked)
 	if problem != "" {
-		return nil, api.Ended{State: job.Failed, Error: problem}
+		return lookAnswer{ended: api.Ended{State: job.Failed, Error: problem}}
 	}
 	answer, ok := lookWork[asked.Kind]
 	if !ok {
-		return nil, api.Ended{State: job.Failed, Error: fmt.Sprintf("This agent does not know how to answer %q.", asked.Kind)}
+		return lookAnswer{ended: api.Ended{State: job.Failed, Error: fmt.Sprintf("This agent does not know how to answer %q.", asked.Kind)}}
 	}
 	return answer(a, ctx, spec, asked.Access)
 }
 
 // parts cuts the answer to a look into messages that fit a frame.
-func parts(id job.ID, snapshots []job.Snapshot, ended api.Ended) []*api.Answer {
+func parts(id job.ID, found lookAnswer) []*api.Answer {
 	answers := []*api.Answer{{Job: id}}
 	size := 0
-	for _, snapshot := range snapshots {
+	for _, snapshot := range found.snapshots {
 		raw, err := json.Marshal(snapshot)
 		if err != nil {
 			continue // a snapshot has nothing that can't be encoded
@@ -88,36 +95,37 @@ func parts(id job.ID, snapshots []job.Snapshot, ended api.Ended) []*api.Answer {
 		last.Snapshots = append(last.Snapshots, snapshot)
 		size += len(raw)
 	}
-	answers[len(answers)-1].Ended = &ended
+	last := answers[len(answers)-1]
+	last.Preview, last.Ended = found.preview, &found.ended
 	return answers
 }
 
 // lookSnapshots lists the snapshots of a repository.
-func (a *Agent) lookSnapshots(ctx context.Context, spec job.Spec, came *api.Access) ([]job.Snapshot, api.Ended) {
+func (a *Agent) lookSnapshots(ctx context.Context, spec job.Spec, came *api.Access) lookAnswer {
 	id, _ := spec.Subject()
 	access, ok := a.plan.access(id)
 	if came != nil && came.Repository == id {
 		access, ok = *came, true
 	}
 	if !ok {
-		return nil, failed("This agent was not told how to reach the repository.", "").ended
+		return lookAnswer{ended: failed("This agent was not told how to reach the repository.", "").ended}
 	}
 	runner, err := a.runner()
 	if err != nil {
 		sentence, advice := explainStart(err)
-		return nil, failed(sentence, advice).ended
+		return lookAnswer{ended: failed(sentence, advice).ended}
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.policy.FirstContact)
 	defer cancel()
 	list, err := runner.Snapshots(ctx, restic.SnapshotsOptions{Call: restic.Call{Repository: repositoryOf(access)}})
 	if err != nil {
-		return nil, a.explainQuery(err, access, a.policy.FirstContact).ended
+		return lookAnswer{ended: a.explainQuery(err, access, a.policy.FirstContact).ended}
 	}
 	snapshots := make([]job.Snapshot, 0, len(list.Snapshots))
 	for _, snapshot := range list.Snapshots {
 		snapshots = append(snapshots, fitSnapshot(snapshotOf(snapshot)))
 	}
-	return snapshots, api.Ended{State: job.Succeeded, Summary: &job.Summary{Snapshots: len(snapshots)}}
+	return lookAnswer{snapshots: snapshots, ended: api.Ended{State: job.Succeeded, Summary: &job.Summary{Snapshots: len(snapshots)}}}
 }
 
 // explainQuery says why a question to a repository, which was given the time

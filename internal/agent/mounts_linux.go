@@ -2,9 +2,9 @@ package agent
 
 import "os"
 
-// mounts lists the mount points of real file systems; nothing when the kernel
-// does not say.
-func mounts() []string {
+// mounts lists the file systems of this machine; nothing when the kernel does
+// not say.
+func mounts() []mount {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil

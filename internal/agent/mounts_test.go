@@ -15,9 +15,15 @@ not a line
 `
 
 func TestParseMounts(t *testing.T) {
+	all := parseMounts(mountinfo)
 	want := []string{"/", "/home", "/home/ann/usb stick", "/homestead"}
-	if got := parseMounts(mountinfo); !slices.Equal(got, want) {
-		t.Errorf("parseMounts = %q, want %q", got, want)
+	if got := realMounts(all); !slices.Equal(got, want) {
+		t.Errorf("real mounts = %q, want %q", got, want)
+	}
+	for path, want := range map[string]bool{"/proc": true, "/proc/kcore": true, "/procedure": false, "/home/cache/x": false, "/": false} {
+		if got := isKernels(path, all); got != want {
+			t.Errorf("isKernels(%q) = %v", path, got)
+		}
 	}
 }
 

@@ -72,8 +72,8 @@ var presets = []struct {
 			windows: {`.gradle\caches`, `.m2\repository`, `.cargo\registry`, `.nuget\packages`, `go\pkg\mod`, `AppData\Local\go-build`},
 		}},
 	{id: "trash", title: "Trash and thumbnails", sentence: "What was thrown away, and small pictures that the desktop draws again.", on: map[string][]string{
-		linux:   {".local/share/Trash", ".Trash-[0-9]*", ".thumbnails", "lost+found"},
-		freebsd: {".local/share/Trash", ".Trash-[0-9]*", ".thumbnails", "lost+found"},
+		linux:   {".local/share/Trash", ".Trash-[0-9]*", ".thumbnails"},
+		freebsd: {".local/share/Trash", ".Trash-[0-9]*", ".thumbnails"},
 		darwin:  {".Trash", ".Trashes", ".DS_Store", ".fseventsd", ".Spotlight-V100", ".DocumentRevisions-V100", ".TemporaryItems"},
 		windows: {`$RECYCLE.BIN`, `$Recycle.Bin`, `Thumbs.db`, `thumbs.db`, `AppData\Local\Microsoft\Windows\Explorer\thumbcache_*.db`, `AppData\Local\Microsoft\Windows\Explorer\iconcache_*.db`},
 	}},
