@@ -193,7 +193,7 @@ func (r *backupRun) conclude(access api.Access, result restic.BackupResult, runE
 			if r.looked != nil {
 				looked = *r.looked
 			}
-			a.rememberSources(r.spec.Group, looked, o.made.Snapshot.ID, size)
+			a.rememberSources(r.spec.Group, looked, size)
 			a.beside.Go(func() { a.proveAppendOnly(access) })
 		}
 		// An interrupt that meets restic while it writes its lock leaves it too.

@@ -220,11 +220,7 @@ func (r *recovery) ask() job.Proof {
 		t.log.add(job.LogWarn, "A lock may be left; it will be removed later.")
 		a.leaveLock(r.own)
 	}
-	memory, err := a.state.memory(spec.Group)
-	if err != nil {
-		a.log.Warn("the last snapshot of a group is not known", "group", spec.Group, "error", err)
-	}
-	r.found = pickSnapshot(list.Snapshots, t.earlier, memory.LastSnapshot)
+	r.found = pickSnapshot(list.Snapshots, t.earlier, func(snapshot string) bool { return a.journal.MadeByOther(snapshot, t.id) })
 	if r.found == nil {
 		return job.Absent
 	}
@@ -237,23 +233,36 @@ func savedNothing(s *restic.Snapshot) bool {
 	return s.Summary != nil && s.Summary.TotalFilesProcessed == 0
 }
 
-// startTolerance allows for clocks that count in different steps.
-const startTolerance = time.Second
+// Bounds of the time between the start of a process and that of its snapshot,
+// which restic takes before it does anything else.
+const (
+	// startTolerance allows for clocks that count in different steps.
+	startTolerance = time.Second
+	// startLag allows for a machine that is slow to run what it has started.
+	startLag = 2 * time.Minute
+)
 
-// pickSnapshot returns the newest snapshot that began at or after the job and
-// is not known to be an earlier job's; nil is none.
-func pickSnapshot(list []restic.Snapshot, begun *journal.Unfinished, known string) *restic.Snapshot {
+// pickSnapshot returns the first snapshot that the process of a job can have made
+// and that no other job is known to have made; nil is none. By the process's own
+// start it is found whatever was done to the clock since. Without it the job was
+// cut off before or as its process began: then it is one from after its acceptance.
+func pickSnapshot(list []restic.Snapshot, begun *journal.Unfinished, others func(snapshot string) bool) *restic.Snapshot {
 	since := time.UnixMilli(begun.At).Add(-startTolerance)
-	var newest *restic.Snapshot
+	var until time.Time
+	if begun.Started != nil && begun.Started.ProcessStart > 0 {
+		start := time.UnixMilli(begun.Started.ProcessStart)
+		since, until = start.Add(-startTolerance), start.Add(startLag)
+	}
+	var first *restic.Snapshot
 	for i, snapshot := range list {
-		if snapshot.ID == known || snapshot.Time.Before(since) {
+		if snapshot.Time.Before(since) || !until.IsZero() && snapshot.Time.After(until) || others(snapshot.ID) {
 			continue
 		}
-		if newest == nil || snapshot.Time.After(newest.Time) {
-			newest = &list[i]
+		if first == nil || snapshot.Time.Before(first.Time) {
+			first = &list[i]
 		}
 	}
-	return newest
+	return first
 }
 
 // tell says once in the job's log why the truth is not known yet.
@@ -323,7 +332,7 @@ func (r *recovery) outcome(decision job.Decision) outcome {
 			for _, finding := range shrunk {
 				blame(&o.ended, finding, shrank.sentence(1, finding.Detail), shrank.advice)
 			}
-			o.after = func() { r.agent.rememberSources(spec.Group, inspection{}, r.found.ID, size) }
+			o.after = func() { r.agent.rememberSources(spec.Group, inspection{}, size) }
 		}
 	}
 	if pre := r.task.earlier.PreHook; pre != nil && pre.Error != "" && decision.State == job.Lost {

@@ -229,23 +229,29 @@ func TestPolicyIsAskedAgainAfterARestart(t *testing.T) {
 }
 
 func TestPickSnapshot(t *testing.T) {
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	begun := &journal.Unfinished{At: start.UnixMilli()}
-	old := restic.Snapshot{ID: "old", Time: start.Add(-2 * time.Second)}
-	other := restic.Snapshot{ID: "other", Time: start.Add(-500 * time.Millisecond)}
-	mine := restic.Snapshot{ID: "mine", Time: start.Add(time.Second)}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	after := func(id string, d time.Duration) restic.Snapshot { return restic.Snapshot{ID: id, Time: at.Add(d)} }
+	accepted := &journal.Unfinished{At: at.UnixMilli()}
+	// It waited for its turn for an hour, while the clock was put back by two.
+	begun := &journal.Unfinished{At: at.UnixMilli(), Started: &api.Started{PID: 1, ProcessStart: at.Add(-time.Hour).UnixMilli()}}
 	for name, test := range map[string]struct {
+		job  *journal.Unfinished
 		list []restic.Snapshot
 		want string
 	}{
-		"none":              {nil, ""},
-		"only earlier ones": {[]restic.Snapshot{old}, ""},
-		"its own":           {[]restic.Snapshot{old, mine}, "mine"},
-		"known as another job's within the tolerance": {[]restic.Snapshot{other}, ""},
-		"both": {[]restic.Snapshot{other, mine}, "mine"},
+		"none":              {accepted, nil, ""},
+		"only earlier ones": {accepted, []restic.Snapshot{after("old", -2*time.Second)}, ""},
+		"its own":           {accepted, []restic.Snapshot{after("old", -2*time.Second), after("mine", time.Second)}, "mine"},
+		"known as another job's within the tolerance": {accepted, []restic.Snapshot{after("other", -500*time.Millisecond)}, ""},
+		"both": {accepted, []restic.Snapshot{after("other", -500*time.Millisecond), after("mine", time.Second)}, "mine"},
+		"one that a clock that was ahead has dated, and its own": {accepted, []restic.Snapshot{after("ahead", 9000*time.Hour), after("mine", time.Second)}, "mine"},
+		"by its process": {begun, []restic.Snapshot{after("later", time.Minute), after("mine", -time.Hour), after("old", -2*time.Hour)}, "mine"},
+		"its process left none, though there are later ones": {begun, []restic.Snapshot{after("later", time.Minute), after("old", -2*time.Hour)}, ""},
+		"another job's process began within the same minute": {begun, []restic.Snapshot{after("other", -time.Hour+time.Second), after("mine", -time.Hour)}, "mine"},
+		"another job's alone began within the same minute":   {begun, []restic.Snapshot{after("other", -time.Hour+time.Second)}, ""},
 	} {
 		got := ""
-		if found := pickSnapshot(test.list, begun, "other"); found != nil {
+		if found := pickSnapshot(test.list, test.job, func(id string) bool { return id == "other" }); found != nil {
 			got = found.ID
 		}
 		if got != test.want {

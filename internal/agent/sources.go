@@ -27,9 +27,6 @@ func isSeparator(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(u
 // groupMemory is what is remembered of one group between backups.
 type groupMemory struct {
 	Sources map[string]sourceMemory `json:"sources"`
-	// LastSnapshot is the id of the group's last snapshot by this agent; a
-	// recovery must not take it for the work of a later job.
-	LastSnapshot string `json:"last_snapshot"`
 	// Size is how large its backups are.
 	Size sizeMemory `json:"size"`
 }
@@ -158,7 +155,7 @@ func isEmpty(dir string) (bool, error) {
 }
 
 // rememberSources keeps what was seen after a backup that saved something.
-func (a *Agent) rememberSources(group job.GroupID, looked inspection, snapshot string, size sizeMemory) {
+func (a *Agent) rememberSources(group job.GroupID, looked inspection, size sizeMemory) {
 	memory, err := a.state.memory(group)
 	if err != nil {
 		a.log.Warn("what the sources were like before is not known", "group", group, "error", err)
@@ -166,7 +163,7 @@ func (a *Agent) rememberSources(group job.GroupID, looked inspection, snapshot s
 	for path, seen := range looked.seen {
 		memory.Sources[path] = seen
 	}
-	memory.LastSnapshot, memory.Size = snapshot, size
+	memory.Size = size
 	if err := a.state.remember(group, memory); err != nil {
 		a.log.Warn("what the sources are like could not be stored", "group", group, "error", err)
 	}

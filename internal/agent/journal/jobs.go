@@ -38,10 +38,10 @@ type Held struct {
 	Seq uint64 // of its due record
 }
 
-// key stands for a job id in the set of noted ones, which only grows.
+// key stands for the id of a job or a snapshot in sets that only grow.
 type key [16]byte
 
-func keyOf(id job.ID) key {
+func keyOf[T ~string](id T) key {
 	sum := sha256.Sum256([]byte(id))
 	return key(sum[:16])
 }
@@ -53,11 +53,13 @@ type jobs struct {
 	noted      map[key]bool
 	held       map[job.ID]*Held
 	unfinished map[job.ID]*Unfinished
-	endedLast  job.ID
+	// made names the job of each snapshot, by its id.
+	made      map[key]key
+	endedLast job.ID
 }
 
 func newJobs() jobs {
-	return jobs{noted: map[key]bool{}, held: map[job.ID]*Held{}, unfinished: map[job.ID]*Unfinished{}}
+	return jobs{noted: map[key]bool{}, held: map[job.ID]*Held{}, unfinished: map[job.ID]*Unfinished{}, made: map[key]key{}}
 }
 
 // fact is what one record says of its job, decoded before it is written, so that
@@ -68,6 +70,7 @@ type fact struct {
 	started  *api.Started
 	cancel   *api.CancelAsked
 	hook     *api.HookRun
+	made     string // the id of a snapshot
 	troubled bool
 	lines    int // of a log, the omitted ones not counted
 }
@@ -92,6 +95,10 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 	case api.RecordHook:
 		said.hook = new(api.HookRun)
 		err = json.Unmarshal(body, said.hook)
+	case api.RecordSnapshot:
+		var made api.SnapshotMade
+		err = json.Unmarshal(body, &made)
+		said.made = made.Snapshot.ID
 	case api.RecordLog:
 		var log api.Log
 		err = json.Unmarshal(body, &log)
@@ -136,6 +143,9 @@ func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said 
 		s.noted[keyOf(id)] = true
 		delete(s.held, id)
 		delete(s.unfinished, id)
+		return
+	case api.RecordSnapshot:
+		s.made[keyOf(said.made)] = keyOf(id)
 		return
 	}
 	open := s.unfinished[id]

@@ -157,6 +157,15 @@ func (j *Journal) Noted(id job.ID) bool {
 	return noted
 }
 
+// MadeByOther tells whether a snapshot is known to be the work of another job
+// than id, as long as its record is kept.
+func (j *Journal) MadeByOther(snapshot string, id job.ID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	made, known := j.jobs.made[keyOf(snapshot)]
+	return known && made != keyOf(id)
+}
+
 // Held lists the runs that are due and were neither accepted nor ended, oldest
 // first.
 func (j *Journal) Held() []Held {

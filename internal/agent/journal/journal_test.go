@@ -409,3 +409,16 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 		t.Fatal("a refused record is there")
 	}
 }
+
+func TestMadeByOther(t *testing.T) {
+	disk := newMemDisk()
+	j := mustOpen(t, "d", small(disk, nil))
+	made := api.SnapshotMade{Snapshot: job.Snapshot{ID: "s1"}}
+	mustAppend(t, j, accepted(t, "one"), record(t, api.RecordSnapshot, "one", made), ended(t, "one"), accepted(t, "two"))
+	for range 2 {
+		if j.MadeByOther("s1", "one") || !j.MadeByOther("s1", "two") || j.MadeByOther("s2", "two") {
+			t.Error("a snapshot is given to another job than its own")
+		}
+		j = mustOpen(t, "d", small(disk.afterKill(), nil))
+	}
+}
