@@ -111,6 +111,9 @@ func previewOf(one fleet.Job, host fleet.Host) PreviewPart {
 	}
 	if one.State.Ended() && part.Result == nil {
 		part.Problem = one.Error
+		if one.Summary != nil && one.Summary.Advice != "" {
+			part.Problem += " " + one.Summary.Advice
+		}
 		if part.Problem == "" {
 			part.Problem = "It ended without a result. Ask again."
 		}

@@ -322,8 +322,8 @@ func TestPreviewOfAFormThatIsNotSaved(t *testing.T) {
 		t.Error("the answer is not a fragment at rest, or a name got into the markup")
 	}
 	ask()
-	id = r.endPreview(host.ID, job.Failed, store.End{Error: "The agent is too old."})
-	if got := r.ask(auth.Operator, path+"/"+string(id), nil, "HX-Request", "true"); !strings.Contains(got.text("#preview .panel"), "The agent is too old.") {
+	id = r.endPreview(host.ID, job.Failed, store.End{Error: "The agent is too old.", Summary: &job.Summary{Advice: "Update it."}})
+	if got := r.ask(auth.Operator, path+"/"+string(id), nil, "HX-Request", "true"); !strings.Contains(got.text("#preview .panel"), "The agent is too old. Update it.") {
 		t.Errorf("a look that failed: %s", got.text("#preview"))
 	}
 	if got := r.ask(auth.Operator, path+"/"+string(id), nil); got.header.Get("Location") != "/jobs/"+string(id) {
