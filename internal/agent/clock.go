@@ -34,6 +34,7 @@ type clock struct {
 	table     *timetable  // that it looked at last, or that the plan was at the start
 	next      []time.Time // the next moment of each schedule of table; nil is not known
 	held      map[job.ID]*schedule.Held
+	away      map[pair]time.Time // since when the server is away for the run of a pair that is held
 
 	mutex sync.Mutex
 	shown []StatusHeld // what waits and why
@@ -103,6 +104,11 @@ func (c *clock) noticeJump(now time.Time) {
 		c.awake = c.awake.Add(-by)
 		for _, one := range c.held {
 			back(one, by)
+		}
+		for pair, since := range c.away {
+			if !since.IsZero() {
+				c.away[pair] = since.Add(-by)
+			}
 		}
 	case now.Sub(c.last) > 2*schedule.Wake:
 		c.awake = now

@@ -140,6 +140,7 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 	defer a.accepting.Unlock()
 	records := a.journal.Held()
 	held := make(map[job.ID]*schedule.Held, len(records))
+	away := map[pair]time.Time{}
 	var shown []StatusHeld
 	if len(records) > 0 {
 		running := a.tasks.backups()
@@ -150,6 +151,11 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 			if one == nil {
 				fresh := newHeld(record, now, a.started)
 				one = &fresh
+				// It takes the place of one that has waited for the server already: a
+				// schedule of every minute would wait for ever otherwise.
+				if since := c.away[pairOf(record)]; record.Due.Schedule != "" && !since.IsZero() && since.Before(one.AwaySince) {
+					one.AwaySince = since
+				}
 			}
 			one.AwakeSince, one.Jitter = c.awake, table.jitter(a.identity.Host, record.Due)
 			switch there := connected && !muted && acknowledged >= record.Seq; {
@@ -158,6 +164,7 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 			case one.AwaySince.IsZero():
 				one.AwaySince = now
 			}
+			away[pairOf(record)] = one.AwaySince
 			verdict := heldCase{
 				now: now, moment: momentOf(record), start: one.StartAt(), muted: muted,
 				notAsked: table.asks(record.Due), pausedUntil: table.pausedUntil,
@@ -172,7 +179,7 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 			}
 		}
 	}
-	c.held = held
+	c.held, c.away = held, away
 	c.show(shown)
 	return next
 }
@@ -218,6 +225,8 @@ func (a *Agent) beginHeld(record journal.Held, spec *job.BackupSpec) (*task, err
 	a.log.Info("a run that is due begins without the server", "job", record.ID)
 	return a.accept(record.ID, spec, nil, api.Accepted{Kind: job.Backup, Origin: origin, Occasion: record.Due.Occasion, Spec: raw})
 }
+
+func pairOf(record journal.Held) pair { return pair{record.Due.Schedule, record.Due.Group} }
 
 // momentOf is the moment of a run's schedule, or else when it fell due.
 func momentOf(record journal.Held) time.Time {

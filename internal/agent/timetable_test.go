@@ -276,6 +276,18 @@ func TestTheClockThroughADay(t *testing.T) {
 	}
 }
 
+// TestAScheduleOfEveryMinuteIsNotStarved: while the server is away, each moment
+// takes the place of the one before it, and inherits how long that has waited.
+func TestAScheduleOfEveryMinuteIsNotStarved(t *testing.T) {
+	r := newClockRig(t, planOf(1, ruleOf("* * * * *")))
+	r.tasks.open(t.Context())
+	r.pass(3*time.Minute + time.Second)
+	if n := len(r.journal.Unfinished()) + len(r.lastRuns.runs); n == 0 {
+		t.Errorf("nothing was begun in three minutes: %q", r.said())
+	}
+	r.tasks.stop(stopError{causeStopped})
+}
+
 func TestALateRunWaitsForTheMachineToSettle(t *testing.T) {
 	r := newClockRig(t, planOf(1, ruleOf("0 * * * *")))
 	r.restart(90 * time.Minute)
