@@ -53,7 +53,8 @@ func (j *Journal) judge(forRoom bool) {
 }
 
 // free tells whether a record is needed no more: the server has it, its job is
-// not open, and it is log text or old.
+// not open, and it is log text or old. By the clock alone nothing is old: one that
+// ran a year ahead would make the journal forget what must never run again.
 func (j *Journal) free(f frame) bool {
 	if f.seq > j.acknowledged {
 		return false
@@ -61,7 +62,7 @@ func (j *Journal) free(f frame) bool {
 	if j.jobs.isOpen(job.ID(f.job)) {
 		return false
 	}
-	return f.log() || time.UnixMilli(f.at).Before(j.now().Add(-j.keep))
+	return f.log() || f.seq+j.recent <= j.last && time.UnixMilli(f.at).Before(j.now().Add(-j.keep))
 }
 
 // freeable counts the bytes that a compaction would free.

@@ -147,3 +147,32 @@ func TestAnEndWhoseCompanyIsLost(t *testing.T) {
 		t.Errorf("ended last %q, held %v", j.EndedLast(), heldIDs(j))
 	}
 }
+
+// TestAClockAheadForgetsNothing compacts while the clock is wrong by a year: what
+// ran stays known.
+func TestAClockAheadForgetsNothing(t *testing.T) {
+	disk, now := newMemDisk(), testStart
+	o := small(disk, func() time.Time { return now })
+	o.Recent = 0 // as an agent has it
+	j := mustOpen(t, "d", o)
+	mustAppend(t, j, accepted(t, "ran"), ended(t, "ran"), accepted(t, "logged"))
+	for range 40 {
+		mustAppend(t, j, logOf(t, "logged", 1, 8000))
+	}
+	mustAppend(t, j, ended(t, "logged"))
+	before := size(t, disk)
+	now = now.Add(365 * 24 * time.Hour)
+	if err := j.Acknowledge(j.LastSeq()); err != nil {
+		t.Fatal(err)
+	}
+	if size(t, disk) > before/2 {
+		t.Fatal("it was not compacted, so nothing is shown")
+	}
+	now = testStart
+	if j = mustOpen(t, "d", small(disk.afterKill(), nil)); !j.Known("ran") || !j.Known("logged") {
+		t.Error("what ran is forgotten")
+	}
+	if left := readAll(t, j, 0); len(left) != 4 {
+		t.Errorf("%d state records are left, want 4", len(left))
+	}
+}

@@ -32,6 +32,7 @@ type Options struct {
 	MaxBytes int64            // size from which old log text goes; 0 is 256 MiB
 	Reserve  int64            // kept free in the file for state records; 0 is 4 MiB
 	Keep     time.Duration    // how long acknowledged state records stay; 0 is 90 days
+	Recent   uint64           // how many of the newest numbers stay, however old they look; 0 is 10,000
 	Now      func() time.Time // wall clock; nil is time.Now
 }
 
@@ -48,6 +49,9 @@ func (o Options) withDefaults() Options {
 	if o.Keep <= 0 {
 		o.Keep = 90 * 24 * time.Hour
 	}
+	if o.Recent == 0 {
+		o.Recent = 10_000
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -63,6 +67,7 @@ type Journal struct {
 	reserve  int64
 	step     int64 // the least that growing or shrinking the file is worth
 	keep     time.Duration
+	recent   uint64
 	now      func() time.Time
 	lock     io.Closer
 	header   header

@@ -24,7 +24,7 @@ func small(files Files, now func() time.Time) Options {
 	if now == nil {
 		now = func() time.Time { return testStart }
 	}
-	return Options{Files: files, Reserve: 8 << 10, MaxBytes: 512 << 10, Now: now}
+	return Options{Files: files, Reserve: 8 << 10, MaxBytes: 512 << 10, Recent: 1, Now: now}
 }
 
 func mustOpen(t testing.TB, dir string, o Options) *Journal {

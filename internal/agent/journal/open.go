@@ -32,7 +32,7 @@ func Open(dir string, o Options) (*Journal, error) {
 	}
 	j := &Journal{
 		dir: dir, path: filepath.Join(dir, fileName), files: o.Files, lock: lock,
-		maxBytes: o.MaxBytes, reserve: o.Reserve, step: o.Reserve / 4, keep: o.Keep, now: o.Now,
+		maxBytes: o.MaxBytes, reserve: o.Reserve, step: o.Reserve / 4, keep: o.Keep, recent: o.Recent, now: o.Now,
 		changed: make(chan struct{}, 1), jobs: newJobs(), pending: map[job.ID]omission{},
 	}
 	j.synced.L = &j.mu
