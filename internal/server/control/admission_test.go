@@ -80,6 +80,39 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// TestANewerMomentKeepsThePlace: whoever ends the older run, the newer one stands
+// where that stood.
+func TestANewerMomentKeepsThePlace(t *testing.T) {
+	r := newRig(t)
+	agents, groups := r.herd(1, 3)
+	r.backup(groups[0], false)
+	for _, agentEnds := range []bool{false, true} {
+		planned := r.hourly(groups[1])
+		a := agents[1]
+		older := a.due(planned, groups[1].ID, moment(-1))
+		a.sync()
+		behind := agents[2].due(r.hourly(groups[2]), groups[2].ID, moment(0))
+		agents[2].sync()
+		newer := job.DueID(planned.ID, groups[1].ID, moment(0))
+		if agentEnds {
+			a.append(api.RecordEnded, older, api.Ended{State: job.Skipped, Cause: job.CauseCoalesced, By: newer})
+		}
+		a.due(planned, groups[1].ID, moment(0))
+		a.sync()
+		if got := r.job(older); got.State != job.Skipped || got.By != newer {
+			t.Fatalf("older = %+v", got)
+		}
+		if before, after := r.pending(newer).Position, r.pending(behind).Position; before >= after {
+			t.Errorf("the agent ended it: %v; newer is at %d, who came later at %d", agentEnds, before, after)
+		}
+		for _, id := range []job.ID{newer, behind} {
+			if err := r.DropPending(t.Context(), auth.Server, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestASlotOfAHostThatVanished is given back after two minutes.
 func TestASlotOfAHostThatVanished(t *testing.T) {
 	r := newRig(t)

@@ -73,7 +73,7 @@ func (c *Control) applyPart(ctx context.Context, s *session, fresh []api.Record)
 		if err := c.speaks(ctx, tx, s); err != nil {
 			return err
 		}
-		a := applier{c: c, tx: tx, s: s, after: &after}
+		a := applier{c: c, tx: tx, s: s, after: &after, places: map[job.ID]place{}}
 		next := from + 1
 		for _, record := range fresh {
 			switch {
@@ -142,6 +142,8 @@ type applier struct {
 	tx    *store.Tx
 	s     *session
 	after *effects
+	// places are those in a line that runs of these records gave up to another.
+	places map[job.ID]place
 }
 
 // Bounds of what is kept of an agent's account, in bytes unless said otherwise.

@@ -113,6 +113,7 @@ func (a *applier) newDue(ctx context.Context, r api.Record, body *api.Due) (flee
 	group.ID = body.Group // also of one that is gone
 	j := a.c.newRun(a.s.host, group, r.Job, body.Occasion)
 	j.CreatedAt, j.NextAttemptAt = a.at(r), a.notBefore(body.NotBefore)
+	a.places[r.Job].take(&j)
 	if body.Until != 0 {
 		j.ScheduledTo, j.Moments = time.UnixMilli(body.Until), body.Moments
 	}
@@ -224,6 +225,28 @@ func setOccasion(j *fleet.Job, occasion job.Occasion) {
 	}
 }
 
+// place is where a queued run stands in its line; zero is nowhere.
+type place struct{ since, hurried time.Time }
+
+// placeOf is the place of a run that is in a line.
+func (c *Control) placeOf(j fleet.Job) place {
+	if j.State != job.Queued && j.State != job.Sent || j.NextAttemptAt.After(c.now()) {
+		return place{}
+	}
+	return place{j.NextAttemptAt, j.HurriedAt}
+}
+
+// take gives the place to a run that does the work of the one that had it: a
+// schedule of every minute would stand at the end of a long line for ever.
+func (p place) take(j *fleet.Job) {
+	if !p.since.IsZero() && p.since.Before(j.NextAttemptAt) {
+		j.NextAttemptAt = p.since
+	}
+	if j.HurriedAt.IsZero() {
+		j.HurriedAt = p.hurried
+	}
+}
+
 // queueRun adds a pending run. Of one schedule and group at most one waits: it
 // takes the place of one that is queued, and gives way to one that is sent.
 func (c *Control) queueRun(ctx context.Context, tx *store.Tx, j fleet.Job) error {
@@ -242,6 +265,7 @@ func (c *Control) queueRun(ctx context.Context, tx *store.Tx, j fleet.Job) error
 		return tx.InsertJob(ctx, j)
 	}
 	if ok {
+		c.placeOf(waiting).take(&j)
 		if err := c.skip(ctx, tx, waiting, job.CauseCoalesced, j.ID, skipSentence(job.CauseCoalesced), "pending_run.replaced"); err != nil {
 			return err
 		}

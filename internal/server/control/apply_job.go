@@ -178,6 +178,9 @@ func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) erro
 	if account == job.Repeats {
 		return nil
 	}
+	if body.Cause == job.CauseCoalesced {
+		a.places[body.By] = a.c.placeOf(j)
+	}
 	at := a.at(r)
 	if account == job.Moves {
 		if _, err := a.tx.MoveJob(ctx, j.ID, j.State, body.State, job.ByAgent, at); err != nil {
