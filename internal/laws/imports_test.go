@@ -103,7 +103,7 @@ var reserved = []struct {
 	{"database/sql", []string{"internal/store"}, false, "SQL has one home"},
 	{"modernc.org/sqlite", []string{"internal/store"}, false, "engines are the store's business"},
 	{"github.com/jackc/pgx", []string{"internal/store", "internal/testkit"}, false, "engines are the store's business; testkit makes test databases"},
-	{"os/exec", []string{"internal/restic", "internal/testkit", "internal/demo", "test"}, true, "only internal/restic starts restic; the demo starts our own programs"},
+	{"os/exec", []string{"internal/restic", "internal/testkit", "internal/demo", "test"}, true, "only internal/restic starts restic, and what runs beside it for a job; the demo starts our own programs"},
 	{"internal/testkit", []string{"internal/testkit", "test"}, true, "tests only"},
 	{"testing", []string{"internal/testkit", "test"}, true, "a program does not carry its tests"},
 	{"net/http/httptest", []string{"internal/testkit", "test"}, true, "a program does not carry its tests"},

@@ -82,7 +82,8 @@ func TestProgramIsStopped(t *testing.T) {
 func TestWhatAProgramLeaves(t *testing.T) {
 	t.Parallel()
 	pidFile := filepath.Join(t.TempDir(), "pids")
-	ending, err := restic.Runner{}.RunProgram(t.Context(), sh("01LEAVES", "sleep 600 & echo $! > "+pidFile+"; setsid sleep 600 & echo $! >> "+pidFile, nil))
+	ending, err := restic.Runner{}.RunProgram(t.Context(), sh("01LEAVES", "cd "+filepath.Dir(pidFile)+"; sleep 600 & echo $! > pids; setsid sh -c 'echo $$ >> pids; exec sleep 600' & "+
+		"until [ $(wc -l < pids) = 2 ]; do :; done", nil))
 	if err != nil || ending != (restic.Ending{}) {
 		t.Fatalf("ending = %+v, %v", ending, err)
 	}

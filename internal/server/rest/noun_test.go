@@ -122,6 +122,28 @@ func TestEnrollmentTokenIsShownOnce(t *testing.T) {
 	}
 }
 
+// TestPreviewIsAskedFor: the rig's host is offline and says so, but only once
+// the paths can be looked at at all.
+func TestPreviewIsAskedFor(t *testing.T) {
+	r := newRig(t)
+	host, _ := r.host("web-1")
+	for body, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		`{"kind":"preview"}`:                                                          {422, "includes"},
+		`{"kind":"preview","includes":["etc"]}`:                                       {422, "includes"},
+		`{"kind":"preview","includes":["/etc"],"excludes":[""]}`:                      {422, "excludes"},
+		`{"kind":"preview","includes":["/etc"],"excludes":["*.b"],"sort":1}`:          {422, "sort"},
+		`{"kind":"preview","includes":["/etc"],"exclude_caches":true}`:                {409, "offline"},
+		`{"kind":"preview","includes":["/etc"],"one_file_system":true,"excludes":[]}`: {409, "offline"},
+	} {
+		if got := r.ask(auth.Admin, "POST", "/hosts/"+string(host.ID)+"/jobs", body); got.status != want.status || !strings.Contains(got.body, want.says) {
+			t.Errorf("%s = %d %s", body, got.status, got.body)
+		}
+	}
+}
+
 func TestJobIsAskedForListedAndCancelled(t *testing.T) {
 	r := newRig(t)
 	host, group := r.host("web-1")

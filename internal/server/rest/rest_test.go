@@ -141,7 +141,7 @@ func (r *rig) host(name string) (fleet.Host, fleet.SourceGroup) {
 	r.t.Helper()
 	now := time.Now()
 	host := fleet.Host{ID: job.HostID(job.NewULID(now)), Name: name, Tags: []string{"web"}, ResticHost: name, PublicKey: []byte(name),
-		OS: "linux", Arch: "amd64", Allowed: []job.Kind{job.Backup, job.Snapshots}, EnrolledAt: now}
+		OS: "linux", Arch: "amd64", Allowed: []job.Kind{job.Backup, job.Snapshots, job.PreviewSources}, EnrolledAt: now}
 	repository := fleet.Repository{ID: job.RepositoryID(job.NewULID(now)), Name: name, Host: host.ID, URL: "rest:http://x/" + name + "/", CreatedAt: now, ReadyAt: now}
 	group := fleet.SourceGroup{ID: job.GroupID(job.NewULID(now)), Host: host.ID, Name: "all", Repository: repository.ID,
 		Includes: []string{"/etc"}, Options: fleet.DefaultGroupOptions(), Retention: fleet.DefaultRetention, CreatedAt: now, UpdatedAt: now}
