@@ -80,7 +80,7 @@ func TestCompactionFreesWhatMayGo(t *testing.T) {
 	}{
 		{"not acknowledged", true, false, 100 * day, 40, 2},
 		{"acknowledged", true, true, day, 0, 2},
-		{"acknowledged and old", true, true, 100 * day, 0, 0},
+		{"acknowledged and old", true, true, 100 * day, 0, 1}, // the newest
 		{"unfinished and old", false, true, 100 * day, 40, 1},
 	}
 	for _, c := range cases {
