@@ -55,10 +55,11 @@ func TestProgramIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		text   string
+		grace  time.Duration
 		killed bool
 	}{
-		"on a signal": {"echo up; sleep 600", false},
-		"by a kill":   {"trap '' INT TERM HUP; echo up; while :; do sleep 1; done", true},
+		"on a signal": {"trap 'exit 9' INT; echo up; while :; do sleep 0.1; done", patience, false},
+		"by a kill":   {"trap '' INT TERM HUP; echo up; while :; do sleep 1; done", 200 * time.Millisecond, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,7 +67,7 @@ func TestProgramIsStopped(t *testing.T) {
 			cause := errors.New("a person's wish")
 			program := sh("01STOP"+strconv.FormatBool(c.killed), c.text, nil)
 			program.Line = func(restic.Line) { cancel(cause) }
-			ending, err := restic.Runner{Grace: 200 * time.Millisecond}.RunProgram(ctx, program)
+			ending, err := restic.Runner{Grace: c.grace}.RunProgram(ctx, program)
 			if err != nil || !errors.Is(ending.Cause, cause) || ending.Killed != c.killed || ending.Exit == restic.ExitOK {
 				t.Errorf("ending = %+v, %v", ending, err)
 			}
