@@ -143,6 +143,13 @@ func (s sample) jobList(ofHost bool) JobList {
 			row.Took = durationText(98 * time.Second)
 			row.Result = "297.9 MiB added, 112 new and 38 changed files"
 		}
+		if info.State == job.Skipped {
+			one.Cause, one.StartedAt, row.Took = job.CauseOverlapped, time.Time{}, ""
+			row.Result = skippedWords(one)
+		}
+		if i%2 == 0 {
+			row.Occasion = "nightly, for " + s.clock().moment(one.CreatedAt).Text
+		}
 		if info.State == job.Failed {
 			row.Result = "The repository does not answer: connection refused. Is rest-server running there, and does a firewall let it through?"
 		}

@@ -40,7 +40,8 @@ type JobRow struct {
 	Title     string
 	HostName  string
 	GroupName string
-	Bar       *Bar // while it runs
+	Occasion  string // which moment of which schedule it is for; "" is none
+	Bar       *Bar   // while it runs
 	Took      string
 	Result    string // one line: what it did, or why not
 }

@@ -55,18 +55,25 @@ func (u *UI) jobList(r *http.Request, host job.HostID) (JobList, error) {
 		return list, err
 	}
 	list.Next = nextPath(r, next)
-	list.Rows, err = u.jobRows(ctx, jobs)
+	list.Rows, err = u.jobRows(ctx, jobs, u.wallClock(r))
 	return list, err
 }
 
-func (u *UI) jobRows(ctx context.Context, jobs []fleet.Job) ([]JobRow, error) {
-	names := u.hostNames()
+func (u *UI) jobRows(ctx context.Context, jobs []fleet.Job, clock wallClock) ([]JobRow, error) {
+	names, schedules := u.hostNames(), map[job.ScheduleID]fleet.Schedule{}
 	rows := make([]JobRow, 0, len(jobs))
 	for _, one := range jobs {
 		row := JobRow{Job: one, State: jobState(one), Title: jobTitle(one), GroupName: groupNameOf(one), Result: resultText(one)}
 		var err error
 		if row.HostName, err = names.of(ctx, one.Host); err != nil {
 			return nil, err
+		}
+		if one.IsOccurrence() || one.Retry > 0 {
+			planned, err := known(ctx, schedules, one.Schedule, u.Store.Schedule)
+			if err != nil {
+				return nil, err
+			}
+			row.Occasion = occasionText(one, planned, clock)
 		}
 		if one.State == job.Running {
 			bar := u.bar(one)
@@ -85,6 +92,8 @@ func (u *UI) jobRows(ctx context.Context, jobs []fleet.Job) ([]JobRow, error) {
 // resultText is what a job did in one line, or why not.
 func resultText(one fleet.Job) string {
 	switch {
+	case one.State == job.Skipped:
+		return skippedWords(one)
 	case one.Error != "":
 		return one.Error
 	case one.Cause != "":
