@@ -34,6 +34,9 @@ func OnEnded(state, said State) Account {
 		return Contradicts
 	case state != said && CanMove(state, said, ByAgent):
 		return Moves
+	case state.Ended() && said == Skipped, Told(state) && said == Cancelled:
+		// It lets go of what a copy of its machine has run.
+		return Repeats
 	case state != said:
 		return Contradicts
 	case Told(state) || state == Cancelled || state == Skipped:

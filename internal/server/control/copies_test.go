@@ -238,3 +238,32 @@ func TestRestoredServerReadsOn(t *testing.T) {
 		t.Errorf("what came again was rejected: %s", alert.Sentence)
 	}
 }
+
+// TestARunOfACopyIsNotRunAgain: the true machine comes back holding a run that its
+// copy has carried out meanwhile. It is told to let go of it, and its word that it
+// did so changes nothing.
+func TestARunOfACopyIsNotRunAgain(t *testing.T) {
+	r := newRig(t)
+	a := r.endpoint("web")
+	g := r.group(a.host, "etc")
+	planned := r.hourly(g)
+	a.connect()
+	id := a.due(planned, g.ID, moment(0))
+	a.sync()
+	a.carryOut(await[*api.Job](a, 1), job.Succeeded)
+	a.leave(r)
+	a.onHello = func(h *api.Hello) { h.Held = []job.ID{id} }
+	a.connect()
+	cancel := await[*api.Cancel](a, 1)
+	if cancel.ID != id || cancel.State != job.Skipped || cancel.Cause != job.CauseSatisfied {
+		t.Errorf("cancel = %+v", cancel)
+	}
+	a.append(api.RecordEnded, id, api.Ended{State: job.Skipped, Cause: job.CauseSatisfied})
+	a.sync()
+	if j := r.job(id); j.State != job.Succeeded {
+		t.Errorf("the job is %s", j.State)
+	}
+	if n, err := r.store.CountRejected(t.Context(), a.host); err != nil || n != 0 {
+		t.Errorf("%d records were rejected, %v", n, err)
+	}
+}

@@ -42,9 +42,9 @@ func (c *Control) ask(ctx context.Context, s *session) (w wants, err error) {
 		delete(holding, j.ID)
 		delete(waiting, j.ID)
 	}
-	for _, held := range []map[job.ID]bool{holding, waiting} {
+	for begun, held := range map[bool]map[job.ID]bool{true: holding, false: waiting} {
 		for id := range held {
-			cancel, err := c.endedHere(ctx, s.host, id)
+			cancel, err := c.endedHere(ctx, s.host, id, begun)
 			if err != nil {
 				return w, err
 			}
@@ -56,18 +56,26 @@ func (c *Control) ask(ctx context.Context, s *session) (w wants, err error) {
 	return w, nil
 }
 
-// endedHere makes the cancel of a job that the agent holds and that was ended
-// here; nil is that it was not. Lost is a guess that the agent may still correct,
-// and what the agent ended it no longer holds.
-func (c *Control) endedHere(ctx context.Context, host job.HostID, id job.ID) (*api.Cancel, error) {
+// endedHere makes the cancel of a job that the agent holds and that has ended;
+// nil is that it has not. Of one that the agent has begun only an end that was
+// decided here goes down: lost is a guess that it may still correct, and any other
+// end is its own. One that it has not begun was begun by a copy of the machine:
+// whatever became of it there, it is not to run again here.
+func (c *Control) endedHere(ctx context.Context, host job.HostID, id job.ID, begun bool) (*api.Cancel, error) {
 	j, err := c.store.Job(ctx, id)
 	if errors.Is(err, fleet.ErrNotFound) {
 		return nil, nil // the agent's record of it is still to come
 	}
-	if err != nil || j.Host != host || j.State != job.Cancelled && j.State != job.Skipped {
+	if err != nil || j.Host != host || !j.State.Ended() {
 		return nil, err
 	}
 	cancel := &api.Cancel{ID: id, State: j.State, Cause: j.Cause, Error: j.Error}
+	if j.State != job.Cancelled && j.State != job.Skipped {
+		if begun {
+			return nil, nil
+		}
+		cancel.State, cancel.Cause, cancel.Error = job.Skipped, job.CauseSatisfied, "It was run before by another machine with this one's identity."
+	}
 	if cancel.Cause == "" {
 		cancel.Cause = job.CauseOperator
 	}
