@@ -34,7 +34,7 @@
   setInterval(tellTimes, 5000);
 
   // ---- Live: an event names a noun and an id; what shows it is fetched again.
-  const pause = 400; // at least so many milliseconds between two fetches of one element
+  const pause = 400; // at least so many milliseconds between two fetches of one element without a pace of its own
   const pending = new Map(); // by id, since an answer may put another element in the place
 
   function refresh(element) {
@@ -54,12 +54,13 @@
 
   document.addEventListener("htmx:finally:request", (event) => {
     const id = event.detail.ctx.liveId;
+    const pace = +document.getElementById(id)?.dataset.pace || pause;
     if (pending.has(id)) setTimeout(() => {
       const again = pending.get(id) === "again";
       pending.delete(id);
       const element = document.getElementById(id);
       if (again && element) refresh(element);
-    }, pause);
+    }, pace);
   });
 
   function concerns(element, noun, id) {
@@ -252,20 +253,19 @@
     const tip = document.querySelector(".tip") ?? document.body.appendChild(Object.assign(document.createElement("div"), { className: "tip" }));
     tip.hidden = !mark;
     if (!mark) return;
-    mark.querySelector("title")?.remove(); // the browser would tell it a second time
-    const { mark: what, markWhen, markWord, markText } = mark.dataset;
-    const head = Object.assign(document.createElement("b"), { textContent: what });
-    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    icon.setAttribute("class", "icon");
-    icon.append(mark.querySelector("use").cloneNode());
-    tip.replaceChildren(head, icon, ` ${markWord}, ${markWhen}. ${markText}`);
+    const title = mark.querySelector("title"); // the browser would tell it a second time
+    if (title) {
+      mark.setAttribute("aria-label", title.textContent);
+      title.remove();
+    }
+    tip.textContent = mark.getAttribute("aria-label");
     const box = mark.querySelector(".mark-body").getBoundingClientRect();
     tip.style.left = Math.max(8, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + "px";
     tip.style.top = (box.bottom + tip.offsetHeight + 8 < innerHeight ? box.bottom + 6 : box.top - tip.offsetHeight - 6) + "px";
   }
   for (const [name, shows] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
     document.addEventListener(name, (event) => {
-      const mark = event.target.closest?.("[data-mark]");
+      const mark = event.target.closest?.(".mark");
       if (mark || document.querySelector(".tip:not([hidden])")) tell(shows ? mark : null);
     });
   }

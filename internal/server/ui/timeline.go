@@ -81,10 +81,19 @@ type LineMark struct {
 	Link           string
 
 	start, end, moment time.Time
+	newest             time.Time // the last start of several
 	schedule           job.ScheduleID
 	group              job.GroupID
 	rule               string // of its schedule, in words
 	count              int
+}
+
+// Icon is in it; "" for what is merely expected.
+func (m LineMark) Icon() string {
+	if m.State == stateExpected {
+		return ""
+	}
+	return m.State.Icon
 }
 
 // TextY is the line of the words in it.
@@ -257,15 +266,16 @@ func joined(marks []LineMark, w wallClock) []LineMark {
 		if len(list) > 0 {
 			last := &list[len(list)-1]
 			alike := last.schedule == mark.schedule && last.group == mark.group && last.Kind == mark.Kind && last.State.Word == mark.State.Word && mark.schedule != "" && mark.State.Tone != ToneRun
-			if alike && w.place(mark.start)-max(w.place(last.end), w.place(last.start)+narrowest) < narrowest/2 {
+			if alike && w.place(mark.start)-w.place(last.newest) < narrowest+.2 {
 				last.count += mark.count
-				last.end = mark.end
+				last.end, last.newest = mark.end, mark.start
 				last.Link = "/schedules/" + string(mark.schedule)
 				last.LeadX, last.LeadWidth = "", ""
 				last.Text = countText(int64(last.count)) + " of them, the last at " + w.moment(mark.moment).Text + "."
 				continue
 			}
 		}
+		mark.newest = mark.start
 		list = append(list, mark)
 	}
 	return list

@@ -222,6 +222,8 @@ func silentWords(host fleet.Host, w wallClock) string {
 	switch {
 	case host.Online:
 		return "Its agent has not told yet what became of it."
+	case host.LastSeenAt.IsZero():
+		return host.Name + " has not been in contact yet."
 	case host.Presence == fleet.Intermittent:
 		return host.Name + " is asleep or away since " + w.moment(host.LastSeenAt).Text + ". Its agent tells when it is back."
 	}
