@@ -80,6 +80,7 @@ func (a *Agent) takePlan(plan *api.Plan) error {
 	}
 	table := readPlan(plan, taken)
 	a.plan.put(plan, table)
+	poke(a.status.changed)
 	for _, problem := range table.problems {
 		a.log.Error("a part of the plan can't be followed", "problem", problem)
 		a.report(api.Report{Topic: api.ReportQuarantine, Detail: problem})
