@@ -74,7 +74,7 @@ func Examples(now time.Time) []Example {
 		{"schedule_form", "no-groups", ScheduleFormPage{Frame: s.hostFrame("New schedule"), Head: s.head("schedules")}},
 		{"pause_form", "usual", s.pauseForm()},
 		{"pause_form", "failing", s.pauseFormWrong()},
-		{"pending", "empty", PendingPage{Frame: s.frame("Waiting runs", "/jobs")}},
+		{"pending", "empty", PendingPage{Frame: s.frame("Waiting runs", "/jobs"), Tabs: JobTabs{Pending: true}}},
 		{"pending", "usual", s.pending()},
 		{"pending", "huge", s.pendingHuge()},
 		{"pending_drop", "usual", s.pendingDrop()},

@@ -37,7 +37,7 @@ func (s sample) waiting() []PendingRow {
 }
 
 func (s sample) pending() PendingPage {
-	return PendingPage{Frame: s.frame("Waiting runs", "/jobs"), Rows: s.waiting(), Waiting: 8, MayRun: true, MayDrop: true, Live: "/pending?part=live"}
+	return PendingPage{Frame: s.frame("Waiting runs", "/jobs"), Rows: s.waiting(), Tabs: JobTabs{true, 8}, MayRun: true, MayDrop: true, Live: "/pending?part=live"}
 }
 
 func (s sample) pendingHuge() PendingPage {
@@ -49,7 +49,7 @@ func (s sample) pendingHuge() PendingPage {
 		page.Rows[i].Job.ID = job.DueID("", page.Rows[i].Job.Group, s.ago(time.Duration(i)*time.Second))
 		page.Rows[i].HostName = "app-007.a-rather-long-subdomain.of-a-customer.example"
 	}
-	page.Waiting, page.Next = 1_204, "/pending?cursor=next"
+	page.Tabs.Waiting, page.Next = 1_204, "/pending?cursor=next"
 	return page
 }
 

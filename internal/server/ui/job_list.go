@@ -5,9 +5,16 @@ import (
 	"github.com/restic-manager/restic-manager/internal/job"
 )
 
+// JobTabs are the two lists of jobs.
+type JobTabs struct {
+	Pending bool // the list of those that wait is shown
+	Waiting int
+}
+
 // JobListPage lists jobs of all hosts.
 type JobListPage struct {
 	Frame Frame
+	Tabs  JobTabs
 	List  JobList
 }
 

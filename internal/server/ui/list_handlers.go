@@ -28,7 +28,11 @@ func (u *UI) jobs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return u.show(w, r, "jobs", "", JobListPage{Frame: frame, List: list})
+	waiting, err := u.Store.CountPending(r.Context())
+	if err != nil {
+		return err
+	}
+	return u.show(w, r, "jobs", "", JobListPage{Frame: frame, Tabs: JobTabs{Waiting: waiting}, List: list})
 }
 
 // jobList lists the jobs of one host, or of all.

@@ -22,7 +22,8 @@ func (u *UI) pending(w http.ResponseWriter, r *http.Request) error {
 	page := PendingPage{Host: r.URL.Query().Get("host"), Live: livePath(r), MayRun: who.Allows(auth.JobsRun), MayDrop: who.Allows(auth.JobsCancel)}
 	filter := control.PendingFilter{Page: fleet.Page{Limit: pendingPageSize, Cursor: r.URL.Query().Get("cursor")}}
 	var err error
-	if page.Waiting, err = u.Store.CountPending(ctx); err != nil {
+	page.Tabs.Pending = true
+	if page.Tabs.Waiting, err = u.Store.CountPending(ctx); err != nil {
 		return err
 	}
 	found := true

@@ -11,9 +11,9 @@ import (
 // PendingPage lists the backups that wait, and why.
 type PendingPage struct {
 	Frame   Frame
+	Tabs    JobTabs
 	Host    string // the filter: a name or an id
 	Rows    []PendingRow
-	Waiting int // all of them
 	MayRun  bool
 	MayDrop bool
 	Live    string

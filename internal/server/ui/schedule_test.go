@@ -203,7 +203,7 @@ func TestTheHistoryKeepsChainsTogetherAndIsFiltered(t *testing.T) {
 	}
 	// The time line, too: 24 moments, of which one was retried and one skipped.
 	line := r.ask(auth.Viewer, "/schedules", nil)
-	if row := line.text("#line-" + string(host.ID)); !strings.Contains(line.body, `data-mark-word="overlapped"`) || !strings.Contains(line.body, "every hour") || row == "" {
+	if row := line.text("#line-" + string(host.ID)); !strings.Contains(row, ": overlapped. Another run of its source group") || !strings.Contains(row, "after 3 retries") || !strings.Contains(row, "expected") {
 		t.Errorf("the time line shows %s", row)
 	}
 	one := r.ask(auth.Viewer, "/jobs/"+string(job.DueID(planned.ID, group.ID, start.Add(-7*time.Hour))), nil)
