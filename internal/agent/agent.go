@@ -86,7 +86,7 @@ func defaultPatience() patience {
 		retryMax:      2 * time.Minute,
 		reload:        40 * time.Second,
 		farewell:      2 * time.Second,
-		statusEvery:   30 * time.Second,
+		statusEvery:   time.Minute,
 		handshake:     30 * time.Second,
 		appendOnlyAge: 24 * time.Hour,
 	}

@@ -53,7 +53,9 @@ func (a *Agent) keepConnected(ctx context.Context) error {
 		if !sleep(ctx, wait) {
 			return nil
 		}
-		a.findRestic(ctx)
+		if !a.binary.fresh() {
+			a.findRestic(ctx)
+		}
 	}
 }
 

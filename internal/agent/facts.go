@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/restic"
@@ -14,8 +15,20 @@ import (
 type binaryHolder struct {
 	mutex  sync.Mutex
 	binary restic.Binary
-	err    error // why there is none
+	err    error     // why there is none
+	at     time.Time // when it was looked for, by the clock that nobody sets
 }
+
+// fresh tells whether it was there a short while ago.
+func (h *binaryHolder) fresh() bool {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.err == nil && time.Since(h.at) < restFromLooking
+}
+
+// restFromLooking is how long a restic that was found is not looked for again:
+// an agent whose server is away would start one twice a minute.
+const restFromLooking = 10 * time.Minute
 
 func (h *binaryHolder) get() (restic.Binary, error) {
 	h.mutex.Lock()
@@ -33,7 +46,7 @@ func (a *Agent) findRestic(ctx context.Context) {
 		a.log.Warn("there is no restic to work with", "error", err)
 	}
 	a.binary.mutex.Lock()
-	a.binary.binary, a.binary.err = binary, err
+	a.binary.binary, a.binary.err, a.binary.at = binary, err, time.Now()
 	a.binary.mutex.Unlock()
 	a.status.update(a, func(s *Status) { s.ResticVersion = binary.Version })
 }
