@@ -78,7 +78,8 @@ func (u *UI) fleet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	pauses, err := u.Store.Pauses(ctx, u.Now())
+	clock := u.wallClock(r)
+	pauses, err := u.Store.Pauses(ctx, clock.now)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (u *UI) fleet(w http.ResponseWriter, r *http.Request) error {
 		own := slices.DeleteFunc(slices.Clone(active), func(one fleet.Job) bool { return one.Host != host.ID })
 		running := u.running(own)
 		row := FleetRow{Host: host, Result: lastResult(host), Connection: connection(host), Running: running, Queued: len(own) - len(running), NoRestic: noRestic(host)}
-		if row.Next, row.Paused, err = u.ahead(r, host, pauses); err != nil {
+		if row.Next, row.Paused, err = u.ahead(ctx, host, pauses, clock); err != nil {
 			return err
 		}
 		page.Rows = append(page.Rows, row)

@@ -51,7 +51,7 @@ func (s sample) fleet(failing bool) FleetPage {
 	db.LastBackupAt, db.LastEndedAt = s.ago(9*time.Hour), s.ago(9*time.Hour)
 	ann.Online, ann.LastSeenAt = false, s.ago(3*time.Hour)
 	figures := FleetFigures{Hosts: 4, Online: 3, Running: 1, Good: 4, Snapshots: 312, Storage: 1, OldestAt: db.LastBackupAt}
-	page := FleetPage{Frame: s.frame("Fleet", "/"), States: fleetChoices(), Tags: []string{"office", "production", "web"}, Storage: []StorageRow{s.storageRow()}, Live: "/?part=live"}
+	page := FleetPage{Frame: s.frame("Fleet", "/"), States: fleetChoices(), Tags: []string{"office", "production", "web"}, Storage: []StorageRow{s.storageRow()}, MayPause: true, Live: "/?part=live"}
 	if failing {
 		db.LastBackupState, db.LastEndedAt, db.LastBackupAt = job.Failed, s.ago(12*time.Minute), s.ago(33*time.Hour)
 		db.LastError = "The password does not open the repository at rest:https://vault.example:8000/db-2/."

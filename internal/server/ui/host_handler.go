@@ -33,7 +33,7 @@ func (u *UI) hostView(r *http.Request, tab string) (hostView, error) {
 	if err != nil {
 		return hostView{}, err
 	}
-	if head.Next, head.Paused, err = u.ahead(r, host, pauses); err != nil {
+	if head.Next, head.Paused, err = u.ahead(r.Context(), host, pauses, u.wallClock(r)); err != nil {
 		return hostView{}, err
 	}
 	return hostView{host, head, active}, nil

@@ -25,8 +25,8 @@ type Route struct {
 // and the test of every route as every role read it.
 var Routes = []Route{
 	{"GET", "/{$}", auth.FleetRead, "Fleet", "server-2", (*UI).fleet},
-	{"GET", "/schedules", auth.FleetRead, "Schedules", "calendar-time", (*UI).schedules},
 	{"GET", "/repositories", auth.FleetRead, "Repositories", "database", (*UI).repositories},
+	{"GET", "/schedules", auth.FleetRead, "Schedules", "calendar-time", (*UI).schedules},
 	{"GET", "/jobs", auth.FleetRead, "Jobs", "activity", (*UI).jobs},
 	{"GET", "/audit", auth.AuditRead, "Audit", "history", (*UI).audit},
 	{"GET", "/audit.csv", auth.AuditRead, "", "", (*UI).auditCSV},

@@ -67,7 +67,7 @@ func TestEveryRouteAsEveryRole(t *testing.T) {
 
 func TestMenuHoldsWhatTheRoleAllows(t *testing.T) {
 	r := newRig(t)
-	if got := r.ask(auth.Viewer, "/", nil).text(".menu"); got != "Fleet Schedules Repositories Jobs Settings" {
+	if got := r.ask(auth.Viewer, "/", nil).text(".menu"); got != "Fleet Repositories Schedules Jobs Settings" {
 		t.Errorf("menu of a viewer: %q", got)
 	}
 	if got := r.ask(auth.Admin, "/audit", nil).text(".menu a[aria-current]"); got != "Audit" {

@@ -209,15 +209,14 @@ func (u *UI) history(ctx context.Context, planned job.ScheduleID, outcome string
 }
 
 // ahead is the next run of a host, and its badge when it is paused.
-func (u *UI) ahead(r *http.Request, host fleet.Host, pauses []fleet.Pause) (Moment, *State, error) {
+func (u *UI) ahead(ctx context.Context, host fleet.Host, pauses []fleet.Pause, w wallClock) (Moment, *State, error) {
 	if host.IsStorage() || !host.RemovedAt.IsZero() {
 		return Moment{}, nil, nil
 	}
-	schedules, err := u.Store.SchedulesOf(r.Context(), host.ID)
+	schedules, err := u.Store.SchedulesOf(ctx, host.ID)
 	if err != nil {
 		return Moment{}, nil, err
 	}
-	w := u.wallClock(r)
 	next := w.moment(nextRun(schedules, "", w.now))
 	if next.At.IsZero() {
 		return next, nil, nil
