@@ -18,36 +18,23 @@ const (
 	endsFatal
 )
 
-// script is what one backup does.
-type script struct {
+// play is what one backup does.
+type play struct {
 	ending ending
 	takes  time.Duration
-}
-
-// attempt is what one backup process truly did.
-type attempt struct {
-	job     string
-	machine *machine
-	number  int
-	begun   time.Time // by the true clock
-	ended   time.Time // zero: it is still at work
-	exit    restic.ExitCode
-	// snapshot is what it left, however it ended; "" is nothing.
-	snapshot string
-	warned   bool // restic said that something is missing in it
 }
 
 // backup is a backup process.
 func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 	w, repo := p.machine.world, p.machine.repo
-	script := w.backupScript(p.machine)
+	play := w.newPlay(p.chance)
 	done := w.truth.begin(p)
 	close(begun)
 	var made string
-	defer func() { done(code, made, script.ending == endsIncomplete) }()
+	defer func() { done(code, made) }()
 
 	wall := p.machine.now()
-	if err := p.pause(w.between(50*time.Millisecond, 3*time.Second)); err != nil {
+	if err := p.pause(p.chance.between(50*time.Millisecond, 3*time.Second)); err != nil {
 		return p.cutOff(err)
 	}
 	for patience := 0; repo.isAway(); patience++ {
@@ -61,9 +48,9 @@ func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 			return p.cutOff(err)
 		}
 	}
-	switch script.ending { //nolint:exhaustive // the others begin their work
+	switch play.ending { //nolint:exhaustive // the others begin their work
 	case endsLocked:
-		if err := p.pause(script.takes); err != nil {
+		if err := p.pause(play.takes); err != nil {
 			return p.cutOff(err)
 		}
 		return p.fail(restic.ExitLocked, "unable to create lock in backend: repository is already locked by PID 1 on elsewhere")
@@ -72,10 +59,10 @@ func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 	}
 	lock := repo.lock(p)
 	for part := range 3 {
-		if err := p.pause(script.takes / 3); err != nil {
+		if err := p.pause(play.takes / 3); err != nil {
 			if err == errStopped {
 				// restic needs a moment to clean up, in which it can be killed.
-				if p.linger(w.between(0, 2*time.Second)) {
+				if p.linger(p.chance.between(0, 2*time.Second)) {
 					repo.unlock(lock)
 				} else {
 					err = errDied
@@ -85,28 +72,28 @@ func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 		}
 		p.say(map[string]any{"message_type": "status", "percent_done": float64(part+1) / 3, "total_files": 3, "files_done": part + 1, "total_bytes": 3000, "bytes_done": 1000 * part})
 	}
-	switch script.ending { //nolint:exhaustive // the others have a snapshot
+	switch play.ending { //nolint:exhaustive // the others have a snapshot
 	case endsKilled:
 		return restic.ExitKilled
 	case endsUnreachable:
 		repo.unlock(lock)
 		return p.fail(restic.ExitFatal, "unable to save snapshot: write tcp 10.9.9.9:8000: broken pipe")
 	}
-	if script.ending == endsIncomplete {
+	if play.ending == endsIncomplete {
 		p.complain(map[string]any{"message_type": "error", "error": map[string]string{"message": "permission denied"}, "during": "archival", "item": "/data/secret"})
 	}
 	made = repo.save(p, wall)
 	// From here on the snapshot is there, whatever becomes of the process.
-	if !p.linger(w.between(0, 2*time.Second)) {
+	if !p.linger(p.chance.between(0, 2*time.Second)) {
 		return restic.ExitKilled
 	}
 	repo.unlock(lock)
 	p.say(map[string]any{"message_type": "summary", "files_new": 3, "total_files_processed": 3, "total_bytes_processed": 3000, "data_added": 1000,
-		"total_duration": script.takes.Seconds(), "backup_start": wall, "backup_end": p.machine.now(), "snapshot_id": made})
-	if !p.linger(w.between(0, 300*time.Millisecond)) {
+		"total_duration": play.takes.Seconds(), "backup_start": wall, "backup_end": p.machine.now(), "snapshot_id": made})
+	if !p.linger(p.chance.between(0, 300*time.Millisecond)) {
 		return restic.ExitKilled
 	}
-	if script.ending == endsIncomplete {
+	if play.ending == endsIncomplete {
 		return p.fail(restic.ExitIncomplete, "at least one source file could not be read")
 	}
 	return restic.ExitOK

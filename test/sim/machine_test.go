@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/agent"
 	"github.com/restic-manager/restic-manager/internal/agent/journal"
+	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/testkit/crashdisk"
 )
@@ -25,6 +26,16 @@ type machine struct {
 	number int
 	host   job.HostID
 	repo   *repository
+	// repository is the server's id of repo; "" is the only one of the host.
+	repository job.RepositoryID
+	groups     []fleet.SourceGroup
+	copyOf     *machine // the machine that it is a clone of; nil for a true one
+
+	// What the world does with it, for the world alone.
+	returns bool // its agent is going to be started
+	gone    bool // for ever
+	full    bool
+	jumped  bool
 
 	mutex sync.Mutex
 	// dir is the agent's state folder. Everything in it is written whole and
@@ -40,13 +51,15 @@ type machine struct {
 	asleepAt time.Time     // the wall clock's while the machine sleeps; zero is awake
 	awake    chan struct{} // closed when it wakes
 	noNet    bool
+
+	started atomic.Int64 // processes
 }
 
-func newMachine(w *world, name string, number int) *machine {
-	m := &machine{world: w, name: name, number: number, disk: crashdisk.New(), procs: map[int]*process{}, awake: make(chan struct{})}
+func newMachine(w *world, name string) *machine {
+	w.made++
+	m := &machine{world: w, name: name, number: w.made, disk: crashdisk.New(), procs: map[int]*process{}, awake: make(chan struct{})}
 	close(m.awake)
 	m.dir = filepath.Join(w.dir, name+".0")
-	m.repo = newRepository(w, filepath.Join(w.dir, name+".repository"))
 	return m
 }
 
@@ -59,6 +72,16 @@ func (m *machine) now() time.Time {
 	}
 	return time.Now().Add(m.offset)
 }
+
+// wrong is how much the wall clock is off.
+func (m *machine) wrong() time.Duration {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.offset
+}
+
+// address is where the machine's connections come from.
+func (m *machine) address() string { return "10.0.0." + itoa(m.number) }
 
 // jump sets the wall clock.
 func (m *machine) jump(by time.Duration) {
@@ -135,6 +158,7 @@ type boot struct {
 	err     error         // of Run; to be read after ended
 	crashed chan struct{} // closed at a crash: nothing that it does counts any more
 
+	chance chance // for its crash
 	// guard is held for reading while something durable is done, so that a crash
 	// comes before it or after it.
 	guard sync.RWMutex
@@ -155,7 +179,10 @@ func (m *machine) start() *boot {
 	m.mutex.Lock()
 	m.boots++
 	b := &boot{machine: m, disk: m.disk, ended: make(chan struct{}), crashed: make(chan struct{})}
-	b.steps.at, b.steps.kind = m.world.crashStep()
+	b.chance = m.world.newChance(chanceOfBoot, m.number<<16|m.boots)
+	if most := m.world.odds().crash; most > 0 {
+		b.steps.at, b.steps.kind = 1+b.chance.IntN(most), crashKind(b.chance.IntN(2))
+	}
 	m.boot = b
 	m.mutex.Unlock()
 	var ctx context.Context
@@ -211,7 +238,7 @@ func (b *boot) crash(kind crashKind) {
 		m.boot = nil
 	}
 	if kind == powerCut {
-		m.disk = m.world.cutPower(b.disk)
+		m.disk = b.disk.AfterPowerCut(b.chance.Rand)
 	} else {
 		m.disk = b.disk.AfterKill()
 	}
@@ -242,12 +269,20 @@ func (b *boot) crash(kind crashKind) {
 	})
 }
 
+// dials counts the connections of a life.
+func (b *boot) dials() int {
+	b.steps.mutex.Lock()
+	defer b.steps.mutex.Unlock()
+	b.steps.dialled++
+	return b.machine.boots<<10 | b.steps.dialled
+}
+
 // stepper counts what a life does that outlasts it, and may end it at one of those.
 type stepper struct {
-	mutex sync.Mutex
-	done  int
-	at    int // the crash comes before this one; 0 is never
-	kind  crashKind
+	mutex         sync.Mutex
+	done, dialled int
+	at            int // the crash comes before this one; 0 is never
+	kind          crashKind
 }
 
 // step is called before everything that outlasts the agent.
@@ -333,11 +368,3 @@ func (f file) WriteAt(data []byte, at int64) (n int, err error) {
 }
 
 func (f file) Sync() error { return f.boot.do(f.File.Sync) }
-
-// logger writes what a side says of itself, for whoever runs one seed alone.
-func (w *world) logger(who string) *slog.Logger {
-	if w.log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", who)
-}

@@ -31,13 +31,19 @@ func newNetwork(w *world) *network {
 }
 
 // listen makes a server reachable.
-func (n *network) listen() *listener {
-	l := &listener{network: n, accept: make(chan net.Conn), closed: make(chan struct{})}
+func (n *network) listen(on *node) *listener {
+	l := &listener{network: n, node: on, accept: make(chan net.Conn), closed: make(chan struct{})}
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	n.listener = l
 	return l
 }
+
+// longestWay is how long something may be on its way.
+const longestWay = 20 * time.Millisecond
+
+// dialTimeout is that of the dialer in net/http's own transport.
+const dialTimeout = 30 * time.Second
 
 // dial connects a machine with the server.
 func (n *network) dial(ctx context.Context, from *boot) (net.Conn, error) {
@@ -49,12 +55,13 @@ func (n *network) dial(ctx context.Context, from *boot) (net.Conn, error) {
 	if from.dead() || l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	if from.machine.offline() {
-		// Nobody answers, and the caller's patience ends.
-		<-ctx.Done()
+		<-ctx.Done() // nobody answers
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
 	}
-	k := newLink(n, from, fmt.Sprintf("10.0.0.%d:%d", from.machine.number, 1024+port))
+	k := newLink(n, l.node, from, fmt.Sprintf("%s:%d", from.machine.address(), 1024+port))
 	select {
 	case l.accept <- k.server:
 	case <-l.closed:
@@ -84,6 +91,7 @@ func (n *network) each(do func(*link)) {
 // listener is the server's end of the network.
 type listener struct {
 	network *network
+	node    *node
 	accept  chan net.Conn
 	closed  chan struct{}
 	once    sync.Once
@@ -120,21 +128,29 @@ func (a address) String() string { return string(a) }
 // link is one connection with its two ends.
 type link struct {
 	network       *network
+	node          *node
 	boot          *boot
 	agent, server *conn
 }
 
-func newLink(n *network, from *boot, client string) *link {
-	k := &link{network: n, boot: from}
+func newLink(n *network, to *node, from *boot, client string) *link {
+	k := &link{network: n, node: to, boot: from}
 	up, down := newStream(), newStream()
-	k.agent = &conn{link: k, in: down, out: up, local: address(client), remote: address(serverAddress)}
-	k.server = &conn{link: k, in: up, out: down, local: address(serverAddress), remote: address(client)}
+	number := from.machine.number<<24 | from.dials()
+	k.agent = &conn{link: k, chance: n.world.newChance(chanceOfLink, number), in: down, out: up, local: address(client), remote: address(serverAddress)}
+	k.server = &conn{link: k, chance: n.world.newChance(chanceOfLink, number|1<<23), in: up, out: down, local: address(serverAddress), remote: address(client)}
 	return k
 }
 
 // stall lets nothing through in either direction until heal or cut.
 func (k *link) stall() { k.setStalled(true) }
 func (k *link) heal()  { k.setStalled(false) }
+
+func (k *link) isStalled() bool {
+	k.agent.in.mutex.Lock()
+	defer k.agent.in.mutex.Unlock()
+	return k.agent.in.stalled
+}
 
 func (k *link) setStalled(stalled bool) {
 	for _, s := range []*stream{k.agent.in, k.agent.out} {
@@ -218,6 +234,7 @@ func (s *stream) read(into []byte) (n int, err error, wait time.Duration, change
 // conn is one end of a link.
 type conn struct {
 	link          *link
+	chance        chance // drawn from while out is held
 	in, out       *stream
 	local, remote address
 }
@@ -247,7 +264,9 @@ func (c *conn) Read(into []byte) (int, error) {
 
 func (c *conn) Write(data []byte) (int, error) {
 	c.awake()
-	latency := c.link.network.world.latency()
+	if c == c.link.server {
+		c.link.node.step()
+	}
 	var err error
 	c.out.change(func() {
 		switch {
@@ -256,7 +275,7 @@ func (c *conn) Write(data []byte) (int, error) {
 		case c.out.reset || c.out.left && !c.out.stalled:
 			err = syscall.EPIPE
 		default:
-			at := time.Now().Add(latency)
+			at := time.Now().Add(c.chance.between(0, longestWay))
 			if last := len(c.out.chunks) - 1; last >= 0 && c.out.chunks[last].at.After(at) {
 				at = c.out.chunks[last].at // nothing overtakes
 			}

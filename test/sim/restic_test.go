@@ -97,8 +97,9 @@ func (s system) Start(c restic.Command) (restic.Child, error) {
 		return nil, errDead
 	}
 	m := s.boot.machine
-	p := &process{machine: m, command: c, pid: m.world.newPID(), started: m.now(),
+	p := &process{machine: m, boot: s.boot, command: c, pid: m.world.newPID(), started: m.now(),
 		stopping: make(chan struct{}), dying: make(chan struct{}), gone: make(chan struct{})}
+	p.chance = m.world.newChance(chanceOfProcess, m.number<<24|int(m.started.Add(1)))
 	child := &child{boot: s.boot, process: p}
 	child.stdout, p.stdout = io.Pipe()
 	child.stderr, p.stderr = io.Pipe()
@@ -186,8 +187,10 @@ func (c *child) Close()      { _, _ = c.stdout.Close(), c.stderr.Close() }
 // process is one restic process as it truly is.
 type process struct {
 	machine *machine
+	boot    *boot // of the agent that started it
 	command restic.Command
 	pid     int
+	chance  chance
 	started time.Time // by the machine's wall clock
 
 	stdout, stderr  *io.PipeWriter
@@ -246,7 +249,7 @@ func (p *process) work(begun chan<- struct{}) restic.ExitCode {
 		return p.backup(begun)
 	}
 	close(begun)
-	if err := p.pause(p.machine.world.between(time.Millisecond, time.Second)); err != nil {
+	if err := p.pause(p.chance.between(time.Millisecond, time.Second)); err != nil {
 		return p.cutOff(err)
 	}
 	if p.command.Args[0] == "version" {

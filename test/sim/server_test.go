@@ -4,8 +4,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"io"
+	"log"
 	"net/http"
+	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -22,58 +26,149 @@ type node struct {
 	web    *http.Server
 	listen *listener
 	cancel context.CancelFunc
-	ended  chan error
+	loops  sync.WaitGroup
+
+	dying   sync.Once
+	crashed chan struct{} // closed at a crash
+
+	// The server dies before its dieAt-th message; 0 is never.
+	mutex       sync.Mutex
+	sent, dieAt int
 }
 
 func (w *world) database() string { return filepath.Join(w.dir, "server.db") }
 
-// startServer begins a life of the server on the database as it is.
-func (w *world) startServer() {
+// sealer and identity are the key file of the server and the key that it holds.
+func newSealer() *crypto.Sealer {
+	sealer, err := crypto.NewSealer(make([]byte, 32))
+	must(err)
+	return sealer
+}
+
+// startServer begins a life of the server on the database as it is; restored says
+// that it was put back from an older copy.
+func (w *world) startServer(restored bool) {
 	ctx := context.Background()
 	s, err := store.Open(ctx, w.database())
 	must(err)
-	sealer, err := crypto.NewSealer(make([]byte, 32))
-	must(err)
-	n := &node{world: w, store: s, ended: make(chan error, 2)}
+	n := &node{world: w, store: s, crashed: make(chan struct{})}
+	w.lives++
+	if most := w.odds().serverCrash; most > 0 {
+		n.dieAt = 1 + w.newChance(chanceOfNode, w.lives).IntN(most)
+	}
 	n.Control = control.New(control.Options{
-		Store: s, Sealer: sealer, Identity: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: w.logger("server"), Sole: true, Beat: time.Minute,
-		Intervals: api.Intervals{Ping: (3 * time.Minute).Milliseconds(), ReconnectMin: 1000, ReconnectMax: 30_000},
+		Store: s, Sealer: newSealer(), Identity: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: w.logger("server"), Sole: true, Beat: w.beat,
+		Intervals: api.Intervals{Ping: (3 * time.Minute).Milliseconds(), ReconnectMin: 1000, ReconnectMax: 120_000},
 	})
-	must(n.Start(ctx))
-	n.listen = w.net.listen()
-	n.web = &http.Server{Handler: n.AgentHandler(), ErrorLog: nil}
+	if restored {
+		must(n.StartRestored(ctx))
+	} else {
+		must(n.Start(ctx))
+	}
+	n.listen = w.net.listen(n)
+	n.web = &http.Server{Handler: n.AgentHandler(), ErrorLog: log.New(io.Discard, "", 0)}
 	ctx, n.cancel = context.WithCancel(ctx)
-	go func() { n.ended <- n.Run(ctx) }()
-	go func() { n.ended <- n.web.Serve(n.listen) }()
-	w.node = n
+	n.loops.Go(func() {
+		if err := n.Run(ctx); err != nil && !n.dead() {
+			w.t.Errorf("the server ended with %v", err)
+		}
+	})
+	n.loops.Go(func() {
+		if err := n.web.Serve(n.listen); !errors.Is(err, http.ErrServerClosed) && !n.dead() {
+			w.t.Errorf("the server serves no longer: %v", err)
+		}
+	})
+	n.loops.Go(func() { n.drainDue(ctx) })
+	w.setNode(n)
+}
+
+// drainDue is the ticker of cmd/server.
+func (n *node) drainDue(ctx context.Context) {
+	ticker := time.NewTicker(n.world.drainEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := n.DrainAllDue(ctx); err != nil && ctx.Err() == nil && !n.dead() {
+			n.world.t.Errorf("what is due was not drained: %v", err)
+		}
+	}
+}
+
+func (n *node) dead() bool {
+	select {
+	case <-n.crashed:
+		return true
+	default:
+		return false
+	}
 }
 
 // stop ends the server politely.
 func (n *node) stop() {
-	n.world.node = nil
-	n.cancel()
-	n.Shutdown()
-	must(n.web.Close())
-	for range 2 {
-		if err := <-n.ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
-			n.world.t.Errorf("the server ended with %v", err)
-		}
+	n.world.setNode(nil)
+	n.end()
+	if !n.dead() {
+		must(n.store.Close())
 	}
-	must(n.store.Close())
 }
 
-// crash ends the server at once: what was not committed is lost, and nobody is
-// told of anything. Its goroutines see nothing but errors until they are gone.
-func (n *node) crash() {
-	n.world.node = nil
-	must(n.store.Close())
-	_ = n.listen.Close()
-	n.world.net.each((*link).cut)
+func (n *node) end() {
 	n.cancel()
 	n.Shutdown()
 	must(n.web.Close())
-	for range 2 {
-		<-n.ended
+	n.loops.Wait()
+}
+
+// crash ends the server at once.
+func (n *node) crash() {
+	n.world.setNode(nil)
+	n.die()
+	n.end()
+}
+
+// die is the moment of a crash: nothing reaches the agents any more, and then what
+// was not committed is lost. Its goroutines see nothing but errors until end.
+func (n *node) die() {
+	n.dying.Do(func() {
+		close(n.crashed)
+		_ = n.listen.Close()
+		n.world.net.each(func(k *link) {
+			if k.node == n {
+				k.cut()
+			}
+		})
+		must(n.store.Close())
+	})
+}
+
+// step is called before each message that the server sends.
+func (n *node) step() {
+	n.mutex.Lock()
+	n.sent++
+	now := n.sent == n.dieAt
+	n.mutex.Unlock()
+	if now {
+		n.die()
 	}
-	n.world.net.each((*link).cut)
+}
+
+// copyDatabase keeps the database as it is; no server runs.
+func (w *world) copyDatabase() {
+	content, err := os.ReadFile(w.database())
+	must(err)
+	w.copies = append(w.copies, content)
+}
+
+// putBack puts an older copy in place of the database; no server runs.
+func (w *world) putBack(content []byte) {
+	for _, name := range []string{"-wal", "-shm"} {
+		if err := os.Remove(w.database() + name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			must(err)
+		}
+	}
+	must(os.WriteFile(w.database(), content, 0o600))
 }

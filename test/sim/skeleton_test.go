@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"flag"
 	"testing"
 	"time"
 
@@ -11,12 +10,10 @@ import (
 	"github.com/restic-manager/restic-manager/internal/server/control"
 )
 
-var verbose = flag.Bool("log", false, "print what server and agents log")
-
 // runNow asks for a backup.
 func (w *world) runNow(g fleet.SourceGroup) fleet.Job {
 	w.t.Helper()
-	j, err := w.node.CreateJob(w.t.Context(), auth.Server, control.NewJob{Host: g.Host, Kind: job.Backup, Group: g.ID})
+	j, err := w.server().CreateJob(w.t.Context(), auth.Server, control.NewJob{Host: g.Host, Kind: job.Backup, Group: g.ID})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -24,15 +21,16 @@ func (w *world) runNow(g fleet.SourceGroup) fleet.Job {
 }
 
 func (w *world) online(m *machine) bool {
-	h, err := w.node.store.Host(w.t.Context(), m.host)
+	h, err := w.server().store.Host(w.t.Context(), m.host)
 	must(err)
 	return h.Online
 }
 
 func TestBackupInABubble(t *testing.T) {
 	simulate(t, 1, func(w *world) {
-		w.startServer()
-		m, g := w.enrol("one")
+		w.startServer(false)
+		m := w.enrol("one")
+		g := w.addGroup(m, "files")
 		m.start()
 		w.until("online", time.Minute, func() bool { return w.online(m) })
 		j := w.runNow(g)
@@ -50,9 +48,10 @@ func TestBackupThroughCrashes(t *testing.T) {
 		t.Run(itoa(int(seed)), func(t *testing.T) {
 			t.Parallel()
 			simulate(t, seed, func(w *world) {
-				w.odds.longest = 3 * time.Minute
-				w.startServer()
-				m, g := w.enrol("one")
+				w.setOdds(odds{longest: 3 * time.Minute})
+				w.startServer(false)
+				m := w.enrol("one")
+				g := w.addGroup(m, "files")
 				m.start()
 				w.until("online", time.Minute, func() bool { return w.online(m) })
 				j := w.runNow(g)
@@ -66,9 +65,9 @@ func TestBackupThroughCrashes(t *testing.T) {
 						w.pass(w.between(0, time.Minute))
 						m.start()
 					case 2:
-						w.node.crash()
+						w.server().crash()
 						w.pass(w.between(0, time.Minute))
-						w.startServer()
+						w.startServer(false)
 					}
 				}
 				w.until("over", time.Hour, func() bool { return w.job(j.ID).State.Ended() })

@@ -1,11 +1,9 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"math/rand/v2"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,7 +20,6 @@ import (
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/server/control"
-	"github.com/restic-manager/restic-manager/internal/testkit/crashdisk"
 )
 
 // world is one simulation: a server, machines, what is between them, and the
@@ -30,16 +27,32 @@ import (
 type world struct {
 	t    testing.TB
 	dir  string
-	log  io.Writer // of both sides; nil is nowhere
+	log  keptLog // of both sides
+	seed uint64
 	net  *network
-	node *node // nil while no server runs
 
-	machines []*machine
-	truth    *truth
+	machines   []*machine
+	box        job.HostID // of the rest-server that gives slots; "" is none
+	truth      *truth
+	drainEvery time.Duration // and beat are how often the server does what nobody asks for
+	beat       time.Duration
+	chance     chance   // for what the world does to itself
+	copies     [][]byte // of the database, oldest first
+	schedules  []*asked
+	ended      map[job.ID]job.State // of jobs that will not change any more
+	quiet      time.Time            // when the schedules ended
+	made       int                  // machines
+	lives      int                  // of the server
 
-	mutex sync.Mutex
-	rand  *rand.Rand
-	odds  odds
+	// What makes some things unprovable.
+	cloned, restored bool
+
+	mutex   sync.Mutex
+	node    *node // nil while no server runs
+	luck    odds
+	history []string // what was done, for whoever reads a failure
+
+	script
 
 	hashes, pids atomic.Int64
 }
@@ -54,6 +67,8 @@ type odds struct {
 	// crash is how many steps a life of an agent lasts at most before it is cut off
 	// at one of them; 0 is for ever.
 	crash int
+	// serverCrash is the same for the server, in messages.
+	serverCrash int
 }
 
 // simulate runs do in a bubble, in a world that begins on a day of 2026.
@@ -61,17 +76,17 @@ func simulate(t *testing.T, seed uint64, do func(*world)) {
 	t.Helper()
 	dir := fastDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: dir, rand: rand.New(rand.NewPCG(seed, 1))}
-		w.odds.longest = 10 * time.Minute
-		if *verbose {
-			w.log = &lockedWriter{to: os.Stderr}
-		}
+		w := &world{t: t, dir: dir, seed: seed, drainEvery: 30 * time.Second, beat: time.Minute}
+		w.chance = w.newChance(chanceOfScript, 0)
+		w.setOdds(odds{longest: 10 * time.Minute})
+		w.log.echo = *verbose
 		w.net, w.truth = newNetwork(w), newTruth(w)
 		must(os.MkdirAll(filepath.Join(dir, "source"), 0o700))
 		must(os.WriteFile(filepath.Join(dir, "source", "file"), []byte("content"), 0o600))
 		must(os.WriteFile(filepath.Join(dir, "policy.yaml"), nil, 0o600))
 		w.passUntil(time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC))
 		defer w.end()
+		defer w.tell()
 		do(w)
 	})
 }
@@ -124,60 +139,81 @@ func (w *world) end() {
 		}
 		m.mutex.Unlock()
 	}
-	if w.node != nil {
-		w.node.stop()
+	if n := w.server(); n != nil {
+		n.stop()
 	}
 	w.net.each((*link).cut)
 }
 
-// number is random in [0, n).
-func (w *world) number(n int) int {
+// server is the one that runs; nil is none.
+func (w *world) server() *node {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return w.rand.IntN(n)
+	return w.node
 }
 
-// between is a random time.
-func (w *world) between(shortest, longest time.Duration) time.Duration {
-	if longest <= shortest {
-		return shortest
+func (w *world) setNode(n *node) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.node = n
+}
+
+// fault is a broken promise.
+func (w *world) fault(format string, args ...any) {
+	w.note("WRONG: "+format, args...)
+	w.t.Errorf("%s: "+format, append([]any{time.Now().UTC().Format("Jan 02 15:04:05")}, args...)...)
+}
+
+// tell says how a world that failed came to be, and how to see it again.
+func (w *world) tell() {
+	if !w.t.Failed() {
+		return
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return shortest + time.Duration(w.rand.Int64N(int64(longest-shortest)))
+	w.t.Logf("what was done before:\n%s\neverything: %s\nto run it again: go test ./test/sim -run 'TestSimulation$' -seed %d",
+		strings.Join(w.history[max(0, len(w.history)-40):], "\n"), w.log.save(w.seed), w.seed)
 }
 
-// latency is how long something is on its way.
-func (w *world) latency() time.Duration { return w.between(0, 20*time.Millisecond) }
+// note keeps what is done to the world.
+func (w *world) note(format string, args ...any) {
+	line := time.Now().UTC().Format("Jan 02 15:04:05 ") + fmt.Sprintf(format, args...)
+	w.mutex.Lock()
+	w.history = append(w.history, line)
+	w.mutex.Unlock()
+	w.logger("world").Info(line[len("Jan 02 15:04:05 "):])
+}
 
-func (w *world) cutPower(disk *crashdisk.Disk) *crashdisk.Disk {
+func (w *world) setOdds(o odds) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return disk.AfterPowerCut(w.rand)
+	w.luck = o
 }
 
-func (w *world) crashStep() (at int, kind crashKind) {
-	if w.odds.crash == 0 {
-		return 0, killed
+func (w *world) odds() odds {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.luck
+}
+
+// newPlay is what a backup does.
+func (w *world) newPlay(c chance) play {
+	o := w.odds()
+	p := play{takes: c.between(3*time.Second, o.longest)}
+	if n := len(o.endings); n > 0 {
+		p.ending = o.endings[c.IntN(n)]
 	}
-	return 1 + w.number(w.odds.crash), crashKind(w.number(2))
+	return p
 }
 
-func (w *world) backupScript(*machine) script {
-	s := script{takes: w.between(3*time.Second, w.odds.longest)}
-	if n := len(w.odds.endings); n > 0 {
-		s.ending = w.odds.endings[w.number(n)]
-	}
-	return s
-}
-
-// enrol makes a machine, joins it to the server, and gives it a source group.
-func (w *world) enrol(name string) (*machine, fleet.SourceGroup) {
+// enrol makes a machine and joins it to the server.
+func (w *world) enrol(name string) *machine {
 	w.t.Helper()
 	ctx := w.t.Context()
-	m := newMachine(w, name, len(w.machines)+1)
+	m := newMachine(w, name)
+	m.repo = newRepository(w, filepath.Join(w.dir, name+".repository"))
 	w.machines = append(w.machines, m)
-	_, token, err := w.node.CreateEnrollmentToken(ctx, auth.Server, control.NewEnrollment{Name: name,
+	_, token, err := w.server().CreateEnrollmentToken(ctx, auth.Server, control.NewEnrollment{Name: name,
 		Repository: fleet.RepositoryChoice{URL: m.repo.dir},
 		Access:     &fleet.RepositorySecrets{Key: crypto.NewText("restic")}})
 	must(err)
@@ -185,15 +221,12 @@ func (w *world) enrol(name string) (*machine, fleet.SourceGroup) {
 	identity, err := agent.Enrol(ctx, m.options(installing), agent.EnrolOptions{Server: "http://" + serverAddress, Token: token, Insecure: true})
 	must(err)
 	m.host = identity.Host
-	group, err := w.node.CreateGroup(ctx, auth.Server, fleet.SourceGroup{Host: m.host, Name: "files", Includes: []string{filepath.Join(w.dir, "source")},
-		Options: fleet.DefaultGroupOptions()})
-	must(err)
-	return m, group
+	return m
 }
 
 // job is how a job stands at the server; "" is that it is not known there.
 func (w *world) job(id job.ID) fleet.Job {
-	j, err := w.node.store.Job(context.Background(), id)
+	j, err := w.server().store.Job(context.Background(), id)
 	if errors.Is(err, fleet.ErrNotFound) {
 		return fleet.Job{}
 	}
@@ -208,16 +241,3 @@ func must(err error) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// lockedWriter puts the simulated time in front of each line.
-type lockedWriter struct {
-	mutex sync.Mutex
-	to    io.Writer
-}
-
-func (l *lockedWriter) Write(text []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	_, _ = io.WriteString(l.to, time.Now().UTC().Format("02T15:04:05.000 ")+strings.TrimRight(string(bytes.TrimPrefix(text, []byte("time="))), "\n")+"\n")
-	return len(text), nil
-}

@@ -1,0 +1,66 @@
+package sim
+
+import (
+	"flag"
+	"os"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/internal/job"
+)
+
+var (
+	oneSeed = flag.Uint64("seed", 0, "run this seed alone and print what it does")
+	seeds   = flag.Int("seeds", 0, "how many seeds to run; 0 is as many as fit a test run")
+	first   = flag.Uint64("first", 1, "the first of them")
+	verbose = flag.Bool("log", false, "print what server and agents log")
+)
+
+// TestMain lets the collector rest: a world leaves much behind and lives for a second.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
+
+// TestSimulation lets worlds live through three dense days in which everything
+// goes wrong that can, and then through calm ones, and holds what is told against
+// what truly happened.
+func TestSimulation(t *testing.T) {
+	if *oneSeed != 0 {
+		simulate(t, *oneSeed, (*world).threeDays)
+		return
+	}
+	count := *seeds
+	if count == 0 {
+		count = usualSeeds
+		if testing.Short() {
+			count /= 5
+		}
+	}
+	for n := range uint64(count) {
+		t.Run(itoa(int(*first+n)), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, *first+n, (*world).threeDays)
+		})
+	}
+}
+
+func (w *world) threeDays() {
+	w.setOdds(odds{longest: 20 * time.Minute, crash: 4000, serverCrash: 8000,
+		endings: []ending{endsWell, endsWell, endsWell, endsWell, endsWell, endsIncomplete, endsUnreachable, endsLocked, endsKilled, endsFatal}})
+	w.ended = map[job.ID]job.State{}
+	w.build()
+	w.play(time.Now().Add(3*24*time.Hour), func() {
+		switch w.number(10) {
+		case 0, 1, 2:
+			w.wish()
+		case 3, 4, 5, 6:
+			w.fail()
+		default:
+			w.decide()
+		}
+	})
+	w.settle()
+	w.compare()
+}
