@@ -110,8 +110,8 @@ type Agent struct {
 	live   *live
 	status *statusBoard
 	clock  *clock
-	// accepting is held while it is decided what becomes of a run that has not
-	// begun: the server's word and the clock may come at once.
+	// accepting is held while it is decided and written down what becomes of a run:
+	// the server's word, the clock and the end of a job may come at once.
 	accepting sync.Mutex
 	lastRuns  lastRuns
 	locks     lockLedger

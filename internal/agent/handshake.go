@@ -89,10 +89,14 @@ func (s *session) makeHello(challenge api.Challenge) error {
 	if err := a.state.setCounter(counter); err != nil {
 		return err
 	}
+	facts := a.facts()
+	// Nothing begins or ends meanwhile, so that what is said of runs is of one moment.
+	a.accepting.Lock()
+	defer a.accepting.Unlock()
 	s.hello = api.Hello{
 		Version: api.Version, Host: a.identity.Host, AgentKey: key.Public().(ed25519.PublicKey), AgentNonce: make([]byte, api.NonceSize), //nolint:errcheck // an Ed25519 key has no other public key
 		JournalID: a.journal.ID(), Counter: counter, LastSeq: a.journal.LastSeq(), Acked: a.journal.Acknowledged(), PlanDigest: a.plan.digest(),
-		Clock: a.now(), Facts: a.facts(), Unfinished: []job.ID{}, Held: []job.ID{},
+		Clock: a.now(), Facts: facts, Unfinished: []job.ID{}, Held: []job.ID{},
 	}
 	if s.hello.AuditHead, err = a.state.auditHead(); err != nil {
 		return err

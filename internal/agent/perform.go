@@ -78,16 +78,11 @@ func (a *Agent) finish(t *task, o outcome) {
 		return
 	}
 	records = append(records, record)
-	if !t.cancelAsked.Load() {
-		if retry, ok := a.retryRecord(t.id, t.occasion, t.spec, o.ended); ok {
-			records = append(records, retry)
-		}
-	}
 	if t.group != "" {
 		a.lastRuns.note(t.group, groupRun{id: t.id, since: t.since, well: o.ended.State.EndedWell()})
 	}
 	for attempt := 0; ; attempt++ {
-		_, err := a.journal.Append(records...)
+		err := a.appendEnd(t, o.ended, records)
 		if err == nil {
 			break
 		}
@@ -96,12 +91,28 @@ func (a *Agent) finish(t *task, o outcome) {
 			return
 		}
 	}
-	t.over.Store(true)
 	a.live.end(t.id)
 	a.log.Info("job ended", "job", t.id, "kind", t.info.Kind, "state", o.ended.State, "cause", o.ended.Cause, "error", o.ended.Error)
 	if o.after != nil {
 		o.after()
 	}
+}
+
+// appendEnd journals the end of a job together with the retry that follows it, as
+// things stand: a cancel or a newer moment may come while the disk takes nothing.
+func (a *Agent) appendEnd(t *task, ended api.Ended, records []api.Record) error {
+	a.accepting.Lock()
+	defer a.accepting.Unlock()
+	if !t.cancelAsked.Load() {
+		if retry, ok := a.retryRecord(t.id, t.occasion, t.spec, ended); ok {
+			records = append(records[:len(records):len(records)], retry)
+		}
+	}
+	if _, err := a.journal.Append(records...); err != nil {
+		return err
+	}
+	t.over.Store(true)
+	return nil
 }
 
 // began journals that a process is at work for a job. It is not waited for: a

@@ -16,7 +16,10 @@ import (
 )
 
 // fullDisk is a disk that takes no byte while full is set.
-type fullDisk struct{ full atomic.Bool }
+type fullDisk struct {
+	full    atomic.Bool
+	refused atomic.Int64 // writes
+}
 
 type fullFile struct {
 	*os.File
@@ -33,6 +36,7 @@ func (f fullFile) Size() (int64, error) {
 
 func (f fullFile) WriteAt(raw []byte, at int64) (int, error) {
 	if f.disk.full.Load() && raw[0] != 0 { // what wipes a failed write needs no room
+		f.disk.refused.Add(1)
 		return 0, errors.New("no space left on device")
 	}
 	return f.File.WriteAt(raw, at)

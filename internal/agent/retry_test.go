@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -194,4 +195,42 @@ func TestAPoliteStopIsTriedAgainAfterTheStart(t *testing.T) {
 		t.Errorf("retry = %+v", ended)
 	}
 	r.assertClean(root)
+}
+
+// TestACancelWhileTheEndCannotBeWritten takes back the retry that would follow.
+func TestACancelWhileTheEndCannotBeWritten(t *testing.T) {
+	plan := planOf(1)
+	for name, cancelled := range map[string]bool{"cancelled": true, "not cancelled": false} {
+		t.Run(name, func(t *testing.T) {
+			disk := new(fullDisk)
+			r := newClockRigOn(t, plan, disk)
+			r.patience.retryMin, r.patience.retryMax = time.Millisecond, time.Millisecond
+			id := job.NewID(noon)
+			if err := r.append(api.RecordAccepted, id, api.Accepted{Kind: job.Backup, Spec: encode(t, plan.Groups[0])}); err != nil {
+				t.Fatal(err)
+			}
+			info, _ := job.InfoOf(job.Backup)
+			running := r.newTask(id, info, &plan.Groups[0], nil)
+			running.ctx, running.end = context.WithCancelCause(t.Context())
+			r.tasks.active[id] = running
+			disk.full.Store(true)
+			refused := disk.refused.Load()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				r.finish(running, outcome{ended: api.Ended{State: job.Failed, Trouble: job.TroubleUnreachable}})
+			}()
+			testkit.WaitFor(t, 10*time.Second, "the end to be tried", func() bool { return disk.refused.Load() > refused })
+			if cancelled {
+				if err := r.takeCancel(&api.Cancel{ID: id, State: job.Cancelled, Cause: job.CauseOperator}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			disk.full.Store(false)
+			<-ended
+			if held := r.journal.Held(); (len(held) == 0) != cancelled {
+				t.Errorf("held = %v", held)
+			}
+		})
+	}
 }

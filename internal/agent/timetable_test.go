@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/internal/agent/journal"
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/schedule"
@@ -86,14 +87,21 @@ func TestWhetherARunIsStillAskedFor(t *testing.T) {
 // clockRig is an agent that is not running, and whose clock is moved by hand.
 type clockRig struct {
 	*Agent
-	t   testing.TB
-	now time.Time
+	t    testing.TB
+	now  time.Time
+	disk journal.Files
 }
 
 func newClockRig(t testing.TB, plan *api.Plan) *clockRig {
 	t.Helper()
+	return newClockRigOn(t, plan, nil)
+}
+
+// newClockRigOn keeps the journal on a disk of the test; nil is the real one.
+func newClockRigOn(t testing.TB, plan *api.Plan, disk journal.Files) *clockRig {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
-	r := &clockRig{t: t, now: noon}
+	r := &clockRig{t: t, now: noon, disk: disk}
 	s, err := openState(dir)
 	if err == nil {
 		err = s.writeJSON(identityFile, Identity{Host: job.HostID(job.NewULID(noon)), Name: "a", Server: "http://127.0.0.1:1"})
@@ -113,7 +121,7 @@ func newClockRig(t testing.TB, plan *api.Plan) *clockRig {
 
 func (r *clockRig) open(dir string) {
 	r.t.Helper()
-	a, err := New(Options{Dir: dir, PolicyFile: dir + ".policy.yaml", Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return r.now }})
+	a, err := New(Options{Dir: dir, PolicyFile: dir + ".policy.yaml", Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return r.now }, Journal: journal.Options{Files: r.disk}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
