@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// pollEvery is how often WaitFor asks.
-const pollEvery = 10 * time.Millisecond
+// WaitFor asks after pollSoonest, and more seldom the longer it waits: many tests
+// that wait for minutes beside each other would else have a machine to themselves.
+const (
+	pollSoonest = 10 * time.Millisecond
+	pollLatest  = 250 * time.Millisecond
+	pollShare   = 20 // of the time that it has waited, one part is the next wait
+)
 
 // WaitFor asks condition again and again, on the test's own goroutine, until
 // it is true, and fails the test when it is not after the timeout. The name
@@ -15,13 +20,15 @@ const pollEvery = 10 * time.Millisecond
 // processes; for time inside the program use testing/synctest.
 func WaitFor(t testing.TB, timeout time.Duration, name string, condition func() bool) {
 	t.Helper()
+	begun := time.Now()
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
-	ticker := time.NewTicker(pollEvery)
-	defer ticker.Stop()
+	next := time.NewTimer(pollSoonest)
+	defer next.Stop()
 	for !condition() {
 		select {
-		case <-ticker.C:
+		case <-next.C:
+			next.Reset(min(max(pollSoonest, time.Since(begun)/pollShare), pollLatest))
 		case <-deadline.C:
 			t.Fatalf("waited %s for %s", timeout, name)
 		}
