@@ -61,7 +61,9 @@ func (r *backupRun) options() restic.BackupOptions {
 	call.LimitDownloadKiB = stricter(limits.DownloadKiB, r.spec.LimitDownloadKiB)
 	call.Hooks = restic.Hooks{
 		Started: r.started, Line: r.line, Notice: r.notice, Progress: r.progress,
-		Silence: r.silence, SilenceAfter: r.agent.patience.silence, FirstContact: r.agent.policy.FirstContact,
+		Silence: r.silence, FirstContact: r.agent.policy.FirstContact,
+		// A lock is as silent as a repository that is away: it is found before the wait for the first contact is over.
+		SilenceAfter: min(r.agent.patience.silence, r.agent.policy.FirstContact/2),
 	}
 	return restic.BackupOptions{
 		Call: call, Host: r.spec.ResticHost, Tags: r.tags(),
