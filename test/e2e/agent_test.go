@@ -26,7 +26,7 @@ func (f fleet) longBackup(t *testing.T, name string) rig.Group {
 // TestAgentKilled kills the agent (-9) at the moments of the recovery table and
 // wants the truth of each job afterwards.
 func TestAgentKilled(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	access := f.Access(t, f.host.HostID)
 	visitor := f.SignIn(t)
@@ -154,7 +154,7 @@ var cancels = flag.Int("e2e.cancels", 12, "how many backups are cancelled at ran
 
 // TestCancels cancels backups at random moments of their life.
 func TestCancels(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	group := f.longBackup(t, "long")
 	seed := uint64(time.Now().UnixNano())

@@ -71,7 +71,7 @@ func readDemoReport(t *testing.T, dir string) (report demoReport) {
 }
 
 func TestDemoOnce(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	dir := filepath.Join(rig.Dir(t), "demo")
 	command, output := demoCommand(t, "--dir", dir, "--listen", freeAddress(t), "--hosts", "2", "--once")
 	if err := testkit.Start(t, command).Wait(); err != nil {
@@ -92,7 +92,7 @@ func TestDemoOnce(t *testing.T) {
 }
 
 func TestDemoUntilInterrupted(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	dir := filepath.Join(rig.Dir(t), "demo")
 	listen := freeAddress(t)
 	command, output := demoCommand(t, "--dir", dir, "--listen", listen)
@@ -164,7 +164,7 @@ func TestDemoUntilInterrupted(t *testing.T) {
 // TestDemoInterruptedEarly ends the demo while it is coming up: by Ctrl-C, by a
 // plain kill, and by closing the terminal.
 func TestDemoInterruptedEarly(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			dir := filepath.Join(rig.Dir(t), "demo")

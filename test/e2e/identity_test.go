@@ -23,7 +23,7 @@ import (
 
 // TestIdentity is about machines that are not who they say they are.
 func TestIdentity(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	t.Run("another key", func(t *testing.T) { f.anotherKey(t) })
 	t.Run("copied state folder", func(t *testing.T) { f.copied(t) })
@@ -208,7 +208,7 @@ func (f fleet) waitHeld(t *testing.T, count int) {
 
 // TestRemovedHost removes a host while a job runs on it.
 func TestRemovedHost(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	access := f.Access(t, f.host.HostID)
 	kept := filepath.Join(rig.Dir(t), "kept")

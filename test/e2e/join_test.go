@@ -22,7 +22,7 @@ import (
 // TestAgentsStartBeforeServer starts an enrolment, and an agent that is enrolled
 // already, while their server is away.
 func TestAgentsStartBeforeServer(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	s := rig.StartServer(t, rig.ServerOptions{})
 	known := rig.NewAgent(t, s, "known", rig.AgentOptions{})
 	known.Enrol(t, rig.Invitation{Name: known.Name})
@@ -54,7 +54,7 @@ const manyAgents = 30
 // TestManyAgentsJoinAtOnce runs the agents inside this process, which is lighter,
 // against the real server.
 func TestManyAgentsJoinAtOnce(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	s := rig.StartServer(t, rig.ServerOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 
 // TestOfflineHost asks for backups of a host that is away.
 func TestOfflineHost(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	group := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "home", Includes: []string{f.host.WriteFiles(t, "home", 50, 100)}})
 	f.host.Stop()

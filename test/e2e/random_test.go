@@ -20,7 +20,7 @@ var kills = flag.Int("e2e.kills", 5, "how many backups have their agent or serve
 // Whatever became of each job, its state is the truth: as many backups ended
 // well as there are snapshots, and nothing else is left.
 func TestRandomKills(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	// The other journeys are on SQLite; here a dead node leaves its lease behind.
 	f := startFleetOn(t, rig.ServerOptions{Postgres: true}, rig.AgentOptions{})
 	access := f.Access(t, f.host.HostID)

@@ -25,7 +25,7 @@ const (
 // TestServerKilledDuringBackup kills the server in the middle of a backup that
 // somebody watches, and brings it back before and after the backup's end.
 func TestServerKilledDuringBackup(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	tab := testkit.Chromium(t)
 	f.signIn(t, tab)

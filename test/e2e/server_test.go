@@ -16,7 +16,7 @@ import (
 
 // TestSecondServerIsRefused starts a second server on the data of a running one.
 func TestSecondServerIsRefused(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	s := rig.StartServer(t, rig.ServerOptions{})
 	second := exec.Command(rig.Build(t).Server, "serve", "--data-dir", s.Dir, "--listen", freeAddress(t))
 	said := new(bytes.Buffer)
@@ -30,7 +30,7 @@ func TestSecondServerIsRefused(t *testing.T) {
 // TestServerStopsPolitely asks the server to end while an agent works and
 // somebody watches.
 func TestServerStopsPolitely(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	f := startFleet(t, rig.AgentOptions{})
 	created := f.API.BackUp(t, f.host.HostID, f.longBackup(t, "long").ID)
 	f.waitAtWork(t, created.ID)

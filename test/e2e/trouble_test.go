@@ -20,7 +20,7 @@ import (
 // TestTroubles takes what goes wrong in the life of a backup through the whole
 // chain. A case changes the group's paths; the next one begins from there.
 func TestTroubles(t *testing.T) {
-	t.Parallel()
+	parallelBusy(t)
 	// Root can read every file, so the agent is somebody else.
 	f := startFleet(t, rig.AgentOptions{Nobody: true, Policy: "first_contact: 4s\nlock_watch: 1s\n"})
 	t.Run("sources", func(t *testing.T) { f.sourceTroubles(t) })
