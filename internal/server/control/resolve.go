@@ -15,13 +15,17 @@ import (
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
+// onlyOneFileSystem is the system on which restic refuses to be told to stay on
+// one file system.
+const onlyOneFileSystem = "windows"
+
 // Resolve turns a group into the whole order of one backup. Plans and jobs are
 // both made by it, so that runs with and without the server can't differ.
 func Resolve(host fleet.Host, g fleet.SourceGroup) job.BackupSpec {
 	o := g.Options
 	return job.BackupSpec{
 		Group: g.ID, GroupName: g.Name, Repository: g.Repository, ResticHost: host.ResticHost,
-		Includes: g.Includes, Excludes: g.Excludes, OneFileSystem: o.OneFileSystem, ExcludeCaches: o.ExcludeCaches, UseVSS: o.UseVSS,
+		Includes: g.Includes, Excludes: g.Excludes, OneFileSystem: o.OneFileSystem && host.OS != onlyOneFileSystem, ExcludeCaches: o.ExcludeCaches, UseVSS: o.UseVSS,
 		RetryLockSeconds: o.RetryLockMinutes * 60, LimitUploadKiB: o.LimitUploadKiB, LimitDownloadKiB: o.LimitDownloadKiB, Tags: o.Tags,
 		RetryMax: o.RetryMax, RetryBackoffSeconds: o.RetryBackoffSeconds, PreHook: o.PreHook, PostHook: o.PostHook, ShrinkPercent: o.ShrinkPercent,
 	}

@@ -41,6 +41,7 @@ var Routes = []Route{
 
 	{"GET", "/hosts/{id}/source-groups", auth.FleetRead, "List the source groups of a host", handle(http.StatusOK, (*API).groups)},
 	{"POST", "/hosts/{id}/source-groups", auth.GroupsWrite, "Add a source group", handle(http.StatusCreated, (*API).createGroup)},
+	{"GET", "/exclude-presets", auth.FleetRead, "List exclusions that are often wanted on a system", handle(http.StatusOK, (*API).presets)},
 	{"GET", "/source-groups/{id}", auth.FleetRead, "Get a source group", handle(http.StatusOK, (*API).group)},
 	{"PUT", "/source-groups/{id}", auth.GroupsWrite, "Replace a source group", handle(http.StatusOK, (*API).replaceGroup)},
 	{"DELETE", "/source-groups/{id}", auth.GroupsWrite, "Remove a source group; its snapshots stay", handle(http.StatusNoContent, (*API).removeGroup)},
