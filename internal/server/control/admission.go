@@ -51,7 +51,8 @@ func (c *Control) slots(ctx context.Context, r reading, storage job.HostID) (bus
 
 // line calls yield for each job that could take a slot of a rest-server now, the
 // next one first, until yield returns false. Of one host's jobs for one
-// repository only the first counts, and none that a pause holds back.
+// repository only the first counts, and none that a pause holds back, or whose
+// agent has yet to tell what its hello spoke of.
 func (c *Control) line(ctx context.Context, r reading, storage job.HostID, yield func(place int, j fleet.Job) bool) error {
 	pauses, err := r.Pauses(ctx, c.now())
 	if err != nil {
@@ -70,7 +71,7 @@ func (c *Control) line(ctx context.Context, r reading, storage job.HostID, yield
 		}
 		for _, waiting := range page {
 			key := writer{waiting.Host, waiting.Repository}
-			if seen[key] || !pausedFor(waiting.Job, pauses, waiting.Tags, c.now()).IsZero() {
+			if seen[key] || !c.settledHere(waiting.Host) || !pausedFor(waiting.Job, pauses, waiting.Tags, c.now()).IsZero() {
 				continue
 			}
 			seen[key] = true

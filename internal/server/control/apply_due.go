@@ -248,7 +248,8 @@ func (p place) take(j *fleet.Job) {
 }
 
 // queueRun adds a pending run. Of one schedule and group at most one waits: it
-// takes the place of one that is queued, and gives way to one that is sent.
+// takes the place of one that is queued for an older moment, and gives way to one
+// that is sent.
 func (c *Control) queueRun(ctx context.Context, tx *store.Tx, j fleet.Job) error {
 	if _, err := tx.Job(ctx, j.ID); err == nil {
 		return nil // the other side was first
@@ -259,7 +260,7 @@ func (c *Control) queueRun(ctx context.Context, tx *store.Tx, j fleet.Job) error
 	if err != nil {
 		return err
 	}
-	if ok && (waiting.State == job.Sent || j.Schedule == "") {
+	if ok && (waiting.State == job.Sent || j.Schedule == "" || waiting.ScheduledAt.After(j.ScheduledAt)) {
 		j.State, j.Cause, j.By, j.FinishedAt, j.NextAttemptAt = job.Skipped, job.CauseCoalesced, waiting.ID, c.now(), time.Time{}
 		j.Error = "Another run of the same source group waits already and does its work."
 		return tx.InsertJob(ctx, j)

@@ -174,7 +174,7 @@ func (c *Control) judge(ctx context.Context, tx *store.Tx, host fleet.Host, j fl
 		}
 		return judgement{abandon: AbandonAttempts, why: why}, nil
 	}
-	if done, ok, err := tx.GroupBusy(ctx, j.Group, wantedSince(j), c.now()); err != nil || ok && done.ID != j.ID {
+	if done, ok, err := tx.GroupBusy(ctx, j.Group, wantedSince(j, host.ClockOffset), c.now()); err != nil || ok && done.ID != j.ID {
 		return judgement{by: done.ID}, err
 	}
 	// Counting the slots and taking one must not be interleaved with another host's.
@@ -190,10 +190,11 @@ func (c *Control) judge(ctx context.Context, tx *store.Tx, host fleet.Host, j fl
 }
 
 // wantedSince is the time from which on another backup of the group does the
-// work of j: its moment, or when it was asked for. A retry keeps its root's.
-func wantedSince(j fleet.Job) time.Time {
+// work of j: its moment, which is one of its agent's clock, or when it was asked
+// for. A retry keeps its root's.
+func wantedSince(j fleet.Job, ahead time.Duration) time.Time {
 	if j.IsOccurrence() {
-		return j.ScheduledAt
+		return j.ScheduledAt.Add(-ahead)
 	}
 	return j.ID.Time()
 }

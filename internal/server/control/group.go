@@ -181,6 +181,9 @@ func (c *Control) DeleteGroup(ctx context.Context, who auth.Identity, id job.Gro
 		if err := tx.HoldHost(ctx, g.Host); err != nil {
 			return err
 		}
+		if g, err = tx.Group(ctx, id); err != nil {
+			return err
+		}
 		active, err := tx.ActiveJobs(ctx, g.Host)
 		if err != nil {
 			return err

@@ -42,6 +42,9 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 		return host, err
 	}
 	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
+		if err := tx.HoldHost(ctx, id); err != nil {
+			return err
+		}
 		if host, err = tx.Host(ctx, id); err != nil {
 			return err
 		}
@@ -86,6 +89,9 @@ func (c *Control) UpdateHost(ctx context.Context, who auth.Identity, id job.Host
 	}
 	c.events.publish(Event{NounHost, string(id)})
 	c.hub.poke(id) // a pause may hold for one of its tags
+	if change.Slots != nil {
+		c.moveLine(ctx, id)
+	}
 	return host, nil
 }
 

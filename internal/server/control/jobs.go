@@ -64,7 +64,9 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 		}
 		if n.Kind == job.Backup {
 			if waiting, ok, err := c.standing(ctx, tx, j, n.WhenBack); err != nil || ok {
-				created = waiting
+				if err == nil {
+					created, err = c.hurry(ctx, tx, who, waiting)
+				}
 				return err
 			}
 		}
@@ -96,7 +98,7 @@ func (c *Control) standing(ctx context.Context, tx *store.Tx, j fleet.Job, whenB
 		return fleet.Job{}, false, err
 	}
 	if ok && (whenBack || waiting.State == job.Queued) {
-		return waiting, true, tx.Hurry(ctx, waiting.ID, c.now())
+		return waiting, true, nil
 	}
 	active, err := tx.ActiveJobs(ctx, j.Host)
 	if err != nil {

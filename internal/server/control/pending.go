@@ -112,14 +112,22 @@ func (c *Control) RunPending(ctx context.Context, who auth.Identity, id job.ID) 
 		return fleet.Job{}, err
 	}
 	return c.changePending(ctx, id, func(tx *store.Tx, j fleet.Job) error {
-		if j.State != job.Queued {
-			return nil // on its way already
-		}
-		if err := tx.Hurry(ctx, id, c.now()); err != nil {
-			return err
-		}
-		return c.audit(ctx, tx, who, "pending_run.hurried", NounJob, string(id), runDetail(j))
+		_, err := c.hurry(ctx, tx, who, j)
+		return err
 	})
+}
+
+// hurry puts a run that waits in front of its line, and returns it as it is then.
+// One that is on its way already stays as it is.
+func (c *Control) hurry(ctx context.Context, tx *store.Tx, who auth.Identity, j fleet.Job) (fleet.Job, error) {
+	if j.State != job.Queued {
+		return j, nil
+	}
+	j.NextAttemptAt, j.HurriedAt = c.now(), c.now()
+	if err := tx.Hurry(ctx, j.ID, j.HurriedAt); err != nil {
+		return j, err
+	}
+	return j, c.audit(ctx, tx, who, "pending_run.hurried", NounJob, string(j.ID), runDetail(j))
 }
 
 // DropPending takes a pending run out of the line. One that is on its way to its
@@ -129,6 +137,9 @@ func (c *Control) DropPending(ctx context.Context, who auth.Identity, id job.ID)
 		return err
 	}
 	_, err := c.changePending(ctx, id, func(tx *store.Tx, j fleet.Job) error {
+		if !j.CancelRequestedAt.IsZero() {
+			return nil // on its way out already
+		}
 		if j.State == job.Sent {
 			if err := c.requestCancel(ctx, tx, j, job.CauseOperator, ""); err != nil {
 				return err

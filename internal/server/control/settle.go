@@ -92,7 +92,7 @@ func (c *Control) lose(ctx context.Context, tx *store.Tx, j fleet.Job, cause job
 // when its group's rules have one for it. Its agent, should it know the job after
 // all, asks for the same one.
 func (c *Control) retry(ctx context.Context, tx *store.Tx, j fleet.Job) error {
-	if !job.Retryable(j.State, j.Cause, j.Trouble) {
+	if !j.CancelRequestedAt.IsZero() || !job.Retryable(j.State, j.Cause, j.Trouble) {
 		return nil
 	}
 	group, err := tx.Group(ctx, j.Group)
