@@ -378,10 +378,17 @@ func TestScriptsThatOthersMayChange(t *testing.T) {
 		}
 		return path
 	}
-	link := filepath.Join(base, "link")
-	if err := os.Symlink(make(0o700, 0o777), link); err != nil {
-		t.Fatal(err)
+	links := 0
+	link := func(dir, target string) string {
+		links++
+		path := filepath.Join(dir, fmt.Sprint("link", links))
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
+	open := func() string { return filepath.Dir(make(0o700, 0o777)) } // a folder that others may change
+	good := make(0o755, 0o755)
 	for _, c := range []struct {
 		path string
 		ok   bool
@@ -391,7 +398,14 @@ func TestScriptsThatOthersMayChange(t *testing.T) {
 		{make(0o775, 0o755), false},
 		{make(0o702, 0o755), false},
 		{make(0o755, 0o777), false},
-		{link, false},
+		{link(base, make(0o700, 0o777)), false},
+		{link(base, good), true},
+		{link(base, filepath.Join("..", filepath.Base(base), filepath.Base(filepath.Dir(good)), "script")), true},
+		{link(open(), good), false},
+		{link(base, link(open(), good)), false},
+		{filepath.Join(link(open(), filepath.Dir(good)), "script"), false},
+		{filepath.Join(link(base, filepath.Dir(good)), "script"), true},
+		{link(base, "link"+fmt.Sprint(links+1)), false}, // itself
 		{base, false},
 		{filepath.Join(base, "none"), false},
 	} {
