@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -42,9 +44,10 @@ func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, strin
 	if f.Kind != "" {
 		w.add("kind = ?", f.Kind)
 	}
-	if f.State != "" {
-		w.add("state = ?", f.State)
+	if f.Kind != "" && f.Kind != job.Backup {
+		w.add("kind <> 'backup'") // for jobs_kind, which holds the few that are none
 	}
+	w.addState(f.State, f.Host != "" || f.Group != "")
 	if f.Active {
 		w.add(activeStates)
 	}
@@ -53,6 +56,19 @@ func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, strin
 		return nil, "", fmt.Errorf("list jobs: %w", err)
 	}
 	return items, next, nil
+}
+
+// addState asks for a state; "" is any. Among the jobs of one host or group, which
+// are narrow, it must not be what an index is chosen for: SQLite would go through
+// all the jobs there are in that state.
+func (w *where) addState(state job.State, narrow bool) {
+	switch {
+	case state == "":
+	case narrow:
+		w.add("state || '' = ?", state)
+	default:
+		w.add("state = ?", state)
+	}
 }
 
 // Job returns one job.
@@ -69,10 +85,12 @@ func (r reader) Job(ctx context.Context, id job.ID) (fleet.Job, error) {
 
 // ActiveJobs lists the jobs of a host that have not ended, oldest first.
 func (r reader) ActiveJobs(ctx context.Context, host job.HostID) ([]fleet.Job, error) {
-	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND "+activeStates+" ORDER BY id", host)
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND "+activeStates, host)
 	if err != nil {
 		return nil, fmt.Errorf("list active jobs: %w", err)
 	}
+	// Asked for this order, SQLite would read all jobs the host has ever had in it.
+	slices.SortFunc(items, func(a, b fleet.Job) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return items, nil
 }
 

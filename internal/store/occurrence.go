@@ -23,9 +23,7 @@ func (r reader) Occurrences(ctx context.Context, f fleet.OccurrenceFilter) ([]fl
 	if f.Schedule != "" {
 		w.add("schedule_id = ?", f.Schedule)
 	}
-	if f.State != "" {
-		w.add("state = ?", f.State)
-	}
+	w.addState(f.State, f.Host != "" || f.Group != "" || f.Schedule != "")
 	if f.Cause != "" {
 		w.add("cause = ?", f.Cause)
 	}

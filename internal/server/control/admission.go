@@ -7,10 +7,12 @@ import (
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/schedule"
+	"github.com/restic-manager/restic-manager/internal/store"
 )
 
-// linePage is how many waiting jobs of one rest-server are read at once.
-const linePage = 500
+// firstInLine is how many waiting jobs of one rest-server are read at first; of a
+// longer line more are, each time.
+const firstInLine = 32
 
 // turn says whether a run has a slot of its rest-server; a run that has none
 // waits for one. Whoever moves the job on that word holds the rest-server.
@@ -23,17 +25,32 @@ func (c *Control) turn(ctx context.Context, r reading, wait fleet.PendingRun) (f
 		return wait, err
 	}
 	wait.Reason = fleet.WaitsForSlot
-	free := wait.Slots - wait.Busy
-	if free <= 0 {
-		return wait, nil
+	next, err := c.next(ctx, r, repository.Storage, wait.Slots-wait.Busy)
+	if slices.ContainsFunc(next, func(j store.InLine) bool { return j.ID == wait.ID }) {
+		wait.Reason = ""
 	}
-	err = c.line(ctx, r, repository.Storage, func(place int, j fleet.Job) bool {
-		if j.ID == wait.ID {
-			wait.Reason = ""
-		}
-		return wait.Reason != "" && place < free
-	})
 	return wait, err
+}
+
+// next are the jobs that the free slots of a rest-server are for.
+func (c *Control) next(ctx context.Context, r reading, storage job.HostID, free int) (next []store.InLine, err error) {
+	if free <= 0 {
+		return nil, nil
+	}
+	err = c.line(ctx, r, storage, func(place int, j store.InLine) bool {
+		next = append(next, j)
+		return place < free
+	})
+	return next, err
+}
+
+// turns are the jobs whose turn it is to take a slot of a rest-server.
+func (c *Control) turns(ctx context.Context, storage job.HostID) ([]store.InLine, error) {
+	busy, slots, err := c.slots(ctx, c.store, storage)
+	if err != nil {
+		return nil, err
+	}
+	return c.next(ctx, c.store, storage, slots-busy)
 }
 
 // slots are the slots of a rest-server, and how many of them are taken.
@@ -53,8 +70,9 @@ func (c *Control) slots(ctx context.Context, r reading, storage job.HostID) (bus
 // next one first, until yield returns false. Of one host's jobs for one
 // repository only the first counts, and none that a pause holds back, or whose
 // agent has yet to tell what its hello spoke of.
-func (c *Control) line(ctx context.Context, r reading, storage job.HostID, yield func(place int, j fleet.Job) bool) error {
-	pauses, err := r.Pauses(ctx, c.now())
+func (c *Control) line(ctx context.Context, r reading, storage job.HostID, yield func(place int, j store.InLine) bool) error {
+	now := c.now()
+	pauses, err := r.Pauses(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -64,23 +82,23 @@ func (c *Control) line(ctx context.Context, r reading, storage job.HostID, yield
 	}
 	seen := map[writer]bool{}
 	place := 0
-	for offset := 0; ; offset += linePage {
-		page, err := r.Line(ctx, storage, c.now(), linePage, offset)
+	for offset, size := 0, firstInLine; ; offset, size = offset+size, 4*size {
+		page, err := r.Line(ctx, storage, now, size, offset)
 		if err != nil {
 			return err
 		}
 		for _, waiting := range page {
 			key := writer{waiting.Host, waiting.Repository}
-			if seen[key] || !c.settledHere(waiting.Host) || !pausedFor(waiting.Job, pauses, waiting.Tags, c.now()).IsZero() {
+			if seen[key] || !c.settledHere(waiting.Host) || !pausedFor(waiting.Host, waiting.Tags, waiting.HurriedAt, pauses, now).IsZero() {
 				continue
 			}
 			seen[key] = true
 			place++
-			if !yield(place, waiting.Job) {
+			if !yield(place, waiting) {
 				return nil
 			}
 		}
-		if len(page) < linePage {
+		if len(page) < size {
 			return nil
 		}
 	}
@@ -110,18 +128,11 @@ func (c *Control) moveLines(ctx context.Context, jobs ...fleet.Job) {
 
 // moveLine wakes the hosts of the jobs that are next in line for a rest-server.
 func (c *Control) moveLine(ctx context.Context, storage job.HostID) {
-	busy, slots, err := c.slots(ctx, c.store, storage)
-	free := slots - busy
-	if err != nil || free <= 0 {
-		return
-	}
-	err = c.line(ctx, c.store, storage, func(place int, j fleet.Job) bool {
-		if place <= free {
-			c.hub.poke(j.Host)
-		}
-		return place < free
-	})
+	turns, err := c.turns(ctx, storage)
 	if err != nil {
 		c.log.Warn("the line of a storage box did not move; the next tick moves it", "host", storage, "error", err)
+	}
+	for _, j := range turns {
+		c.hub.poke(j.Host)
 	}
 }

@@ -15,10 +15,10 @@ import (
 )
 
 // DrainAllDue lets every host with a session and a run that is due have its
-// pending runs judged. A ticker calls it; hosts without a session are skipped,
-// they are drained when they say hello.
+// pending runs judged, unless they could only go on waiting. A ticker calls it;
+// hosts without a session are skipped, they are drained when they say hello.
 func (c *Control) DrainAllDue(ctx context.Context) error {
-	hosts, err := c.store.HostsWithDueRuns(ctx, c.now())
+	hosts, err := c.hostsToDrain(ctx)
 	if err != nil {
 		return err
 	}
@@ -27,6 +27,41 @@ func (c *Control) DrainAllDue(ctx context.Context) error {
 		problems = append(problems, c.DrainPending(ctx, host))
 	}
 	return errors.Join(problems...)
+}
+
+// hostsToDrain lists the hosts with a session and a run that is due. Left out is
+// what waits for a pause to end or stands in line behind others: it is judged when
+// its turn comes, and a tick must not be as long as the line.
+func (c *Control) hostsToDrain(ctx context.Context) (hosts []job.HostID, err error) {
+	now := c.now()
+	due, err := c.store.DueRuns(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	pauses, err := c.store.Pauses(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	listed := map[job.HostID]bool{}
+	turns := map[job.HostID][]store.InLine{} // by rest-server
+	for _, run := range due {
+		if listed[run.Host] || !pausedFor(run.Host, run.Tags, run.HurriedAt, pauses, now).IsZero() {
+			continue
+		}
+		if run.Storage != "" && !run.Writing {
+			if _, read := turns[run.Storage]; !read {
+				if turns[run.Storage], err = c.turns(ctx, run.Storage); err != nil {
+					return nil, err
+				}
+			}
+			if !slices.ContainsFunc(turns[run.Storage], func(j store.InLine) bool { return j.ID == run.ID }) {
+				continue
+			}
+		}
+		listed[run.Host] = true
+		hosts = append(hosts, run.Host)
+	}
+	return hosts, nil
 }
 
 // DrainPending judges every pending run of a host and lets those go that may;
@@ -177,15 +212,23 @@ func (c *Control) judge(ctx context.Context, tx *store.Tx, host fleet.Host, j fl
 	if done, ok, err := tx.GroupBusy(ctx, j.Group, wantedSince(j, host.ClockOffset), c.now()); err != nil || ok && done.ID != j.ID {
 		return judgement{by: done.ID}, err
 	}
-	// Counting the slots and taking one must not be interleaved with another host's.
-	if repository, err := tx.Repository(ctx, j.Repository); err == nil && repository.Storage != "" {
-		if err := tx.HoldHost(ctx, repository.Storage); err != nil {
-			return judgement{}, err
-		}
-	} else if err != nil {
+	wait, err := c.waits(ctx, tx, host, j, pauses)
+	if err != nil || wait.Reason != "" {
 		return judgement{}, err
 	}
-	wait, err := c.waits(ctx, tx, host, j, pauses)
+	// Counting the slots and taking one must not be interleaved with another host's,
+	// so it is asked again when nobody else can. What only waits keeps nobody up.
+	repository, err := tx.Repository(ctx, j.Repository)
+	if err != nil {
+		return judgement{}, err
+	}
+	if repository.Storage == "" {
+		return judgement{dispatch: true}, nil
+	}
+	if err := tx.HoldHost(ctx, repository.Storage); err != nil {
+		return judgement{}, err
+	}
+	wait, err = c.waits(ctx, tx, host, j, pauses)
 	return judgement{dispatch: wait.Reason == ""}, err
 }
 
@@ -227,7 +270,7 @@ func (c *Control) purposeOf(ctx context.Context, tx *store.Tx, j fleet.Job) (fle
 func (c *Control) waits(ctx context.Context, r reading, host fleet.Host, j fleet.Job, pauses []fleet.Pause) (fleet.PendingRun, error) {
 	wait := fleet.PendingRun{Job: j}
 	now := c.now()
-	switch until := pausedFor(j, pauses, host.Tags, now); {
+	switch until := pausedFor(j.Host, host.Tags, j.HurriedAt, pauses, now); {
 	case j.State == job.Sent:
 		wait.Reason = fleet.WaitsForAgent
 		return wait, nil
@@ -265,13 +308,13 @@ func (c *Control) settledHere(host job.HostID) bool {
 	return s == nil || s.settled.Load()
 }
 
-// pausedFor is until when a pause holds a run back; zero is not. What a person
-// asked for while the pause held goes: who asks knows of it.
-func pausedFor(j fleet.Job, pauses []fleet.Pause, tags []string, now time.Time) time.Time {
+// pausedFor is until when a pause holds a run of a host with these tags back; zero
+// is not. What a person asked for while the pause held goes: who asks knows of it.
+func pausedFor(host job.HostID, tags []string, hurried time.Time, pauses []fleet.Pause, now time.Time) time.Time {
 	holding := slices.DeleteFunc(slices.Clone(pauses), func(p fleet.Pause) bool {
-		return !j.HurriedAt.IsZero() && !j.HurriedAt.Before(p.CreatedAt)
+		return !hurried.IsZero() && !hurried.Before(p.CreatedAt)
 	})
-	return fleet.PausedUntil(holding, j.Host, tags, now)
+	return fleet.PausedUntil(holding, host, tags, now)
 }
 
 // dispatchBackupForGroup lets a queued job go: it takes its slot, and the writer

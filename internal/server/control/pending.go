@@ -93,7 +93,7 @@ func (w *waitingRoom) place(j fleet.Job) (int, error) {
 	places, ok := w.places[repository.Storage]
 	if !ok {
 		places = map[job.ID]int{}
-		err := w.c.line(w.ctx, w.c.store, repository.Storage, func(place int, waiting fleet.Job) bool {
+		err := w.c.line(w.ctx, w.c.store, repository.Storage, func(place int, waiting store.InLine) bool {
 			places[waiting.ID] = place
 			return true
 		})
