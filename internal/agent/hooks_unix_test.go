@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -251,6 +252,19 @@ func TestCancelInAPreHook(t *testing.T) {
 		t.Error("a snapshot was made")
 	}
 	r.assertClean(id)
+}
+
+// TestStopAsAPreHookBegins: the job is stopped, and its hook has not failed.
+func TestStopAsAPreHookBegins(t *testing.T) {
+	r := newClockRig(t, nil)
+	info, _ := job.InfoOf(job.Backup)
+	spec := &job.BackupSpec{}
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(stopError{causeStopped})
+	err := r.runHook(ctx, r.newTask(job.NewID(noon), info, spec, nil), spec, &hook{side: api.HookPre, argv: []string{"/bin/sh"}, timeout: time.Minute}, nil)
+	if ended := hookFailed(err).ended; ended.State != job.Cancelled || ended.Cause != job.CauseAgentStopped {
+		t.Errorf("ended = %+v", ended)
+	}
 }
 
 // TestPostHookIsNotCancelled: the work was done before the wish came.

@@ -30,7 +30,7 @@ type Program struct {
 // Ending is how a program ended.
 type Ending struct {
 	Exit ExitCode
-	// Cause says why this program ended it: context.Cause. Nil means that it ended by itself.
+	// Cause says why this program ended it, or did not start it: context.Cause. Nil means that it ended by itself.
 	Cause error
 	// Killed is set when it did not end after it was asked to.
 	Killed bool
@@ -44,7 +44,8 @@ func (r Runner) RunProgram(ctx context.Context, p Program) (Ending, error) {
 		return Ending{}, errors.Join(err, &InvalidError{Field: "job id", Reason: "is missing or can't be a mark"})
 	}
 	if ctx.Err() != nil {
-		return Ending{}, fmt.Errorf("not started: %w", context.Cause(ctx))
+		cause := context.Cause(ctx)
+		return Ending{Cause: cause}, fmt.Errorf("not started: %w", cause)
 	}
 	env := append(append([]string(nil), p.Env...), jobIDVariable+"="+p.JobID)
 	child, err := r.system().Start(Command{Path: p.Path, Args: p.Args, Env: env, JobID: p.JobID})

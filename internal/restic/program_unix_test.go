@@ -78,6 +78,17 @@ func TestProgramIsStopped(t *testing.T) {
 	}
 }
 
+func TestProgramThatIsStoppedBeforeItsStart(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("a person's wish")
+	cancel(cause)
+	var lines []string
+	if ending, err := (restic.Runner{}).RunProgram(ctx, sh("01EARLY", "echo up", &lines)); err == nil || ending != (restic.Ending{Cause: cause}) || len(lines) > 0 {
+		t.Errorf("ending = %+v, %v, %q", ending, err, lines)
+	}
+}
+
 // TestWhatAProgramLeaves: what stays in its group is killed; what has left it on purpose, as a service does,
 // stays and holds nobody up, though it holds the output open.
 func TestWhatAProgramLeaves(t *testing.T) {
