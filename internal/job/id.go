@@ -92,8 +92,9 @@ func (id ID) Time() time.Time {
 	return ulid.Time(parsed.Time())
 }
 
-// ValidID tells whether text is a well-formed id of any of the types above.
+// ValidID tells whether text is a well-formed id of any of the types above, in the
+// one way it is written: ids are compared, and their order is that of time.
 func ValidID(text string) bool {
-	_, err := ulid.ParseStrict(text)
-	return err == nil
+	parsed, err := ulid.ParseStrict(text)
+	return err == nil && parsed.String() == text
 }

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -49,9 +50,31 @@ func (o Occasion) Check(id ID, group GroupID) error {
 	}
 	switch {
 	case (o.Schedule == "") != (o.ScheduledAt == 0):
-		return fmt.Errorf("a schedule and its moment go together")
-	case o.Schedule != "" && DueID(o.Schedule, group, time.UnixMilli(o.ScheduledAt)) != root:
+		return errors.New("a schedule and its moment go together")
+	case o.Schedule == "":
+		return nil
+	case !ValidID(string(o.Schedule)) || !isMoment(o.ScheduledAt):
+		return errors.New("no schedule has such an id or such a moment")
+	case DueID(o.Schedule, group, time.UnixMilli(o.ScheduledAt)) != root:
 		return fmt.Errorf("%.40q is not the run of its schedule's moment", root)
 	}
 	return nil
 }
+
+// CheckRange proves that id is that of the row for the skipped moments of group
+// from the occasion's to the last one.
+func (o Occasion) CheckRange(id ID, group GroupID, last int64) error {
+	switch {
+	case o.Retry != 0 || o.Root != "":
+		return errors.New("a range of moments is no retry")
+	case !ValidID(string(o.Schedule)) || !isMoment(o.ScheduledAt) || !isMoment(last) || last < o.ScheduledAt:
+		return errors.New("no schedule has such an id or such moments")
+	case RangeID(o.Schedule, group, time.UnixMilli(o.ScheduledAt), time.UnixMilli(last)) != id:
+		return fmt.Errorf("%.40q is not the row of its range of moments", id)
+	}
+	return nil
+}
+
+// isMoment tells whether ms can be a moment of a schedule: from 1970 to the year
+// 9999, which is as far as times are written down.
+func isMoment(ms int64) bool { return ms > 0 && ms < 253402300800000 }

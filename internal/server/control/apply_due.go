@@ -75,11 +75,35 @@ func checkDue(id job.ID, body *api.Due) error {
 	if body.Until == 0 {
 		return body.Check(id, body.Group)
 	}
-	if body.Schedule == "" || body.Until < body.ScheduledAt || body.Moments < 1 || body.Retry != 0 || body.Root != "" ||
-		job.RangeID(body.Schedule, body.Group, time.UnixMilli(body.ScheduledAt), time.UnixMilli(body.Until)) != id {
-		return errors.New("it is not the row of its range of moments")
+	if body.Moments < 1 || body.Moments > schedule.MostSkipped {
+		return errors.New("it stands for no such number of moments")
 	}
-	return nil
+	return body.CheckRange(id, body.Group, body.Until)
+}
+
+// ownOccasion refuses an occasion that is another host's: its runs must not show
+// among those of a schedule, or a chain of retries, that is not this host's. It
+// returns the first run of the chain; its id is "" when there is none here.
+func (a *applier) ownOccasion(ctx context.Context, id job.ID, occasion job.Occasion) (root fleet.Job, err error) {
+	if occasion.Schedule != "" {
+		planned, err := a.tx.Schedule(ctx, occasion.Schedule)
+		if err == nil && planned.Host != a.s.host {
+			err = reject("the schedule of job %s is another host's", id)
+		}
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return root, err
+		}
+	}
+	if occasion.Root == "" {
+		return root, nil
+	}
+	if root, err = a.tx.Job(ctx, occasion.Root); errors.Is(err, fleet.ErrNotFound) {
+		return fleet.Job{}, nil
+	}
+	if err == nil && root.Host != a.s.host {
+		err = reject("job %s retries one of another host", id)
+	}
+	return root, err
 }
 
 // dueAgain is a due record of a job that has a row: made by the server itself, or
@@ -117,16 +141,12 @@ func (a *applier) newDue(ctx context.Context, r api.Record, body *api.Due) (flee
 	if body.Until != 0 {
 		j.ScheduledTo, j.Moments = time.UnixMilli(body.Until), body.Moments
 	}
-	if body.Root != "" {
-		root, err := a.tx.Job(ctx, body.Root)
-		switch {
-		case err == nil && root.Host != a.s.host:
-			return j, "", reject("job %s retries one of another host", r.Job)
-		case err == nil:
-			j.Origin, j.AskedBy = root.Origin, root.AskedBy
-		case !errors.Is(err, fleet.ErrNotFound):
-			return j, "", err
-		}
+	root, err := a.ownOccasion(ctx, r.Job, body.Occasion)
+	if err != nil {
+		return j, "", err
+	}
+	if root.ID != "" {
+		j.Origin, j.AskedBy = root.Origin, root.AskedBy
 	}
 	_, reason, err := a.c.purposeOf(ctx, a.tx, j)
 	if err != nil || reason == "" {

@@ -91,6 +91,9 @@ func (a *applier) fromAccount(ctx context.Context, r api.Record, body *api.Accep
 		if err := body.Check(r.Job, group); err != nil {
 			return reject("job %s: %s", r.Job, err)
 		}
+		if _, err := a.ownOccasion(ctx, r.Job, body.Occasion); err != nil {
+			return err
+		}
 		setOccasion(&j, body.Occasion)
 	}
 	j.Repository, j.Group = spec.Subject()

@@ -343,6 +343,7 @@ func TestDueRecordsOfAHostileAgent(t *testing.T) {
 	at := moment(0)
 	ms := at.UnixMilli()
 	own := job.DueID(planned.ID, g.ID, at)
+	early, late := time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC)
 	a.connect()
 	rejected := 0
 	for name, bad := range map[string]struct {
@@ -359,9 +360,34 @@ func TestDueRecordsOfAHostileAgent(t *testing.T) {
 		"skipped for nothing": {own, api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms}, Skip: job.CauseOperator}},
 		"range that runs":     {own, api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms}, Until: ms + 1, Moments: 2}},
 		"range backwards":     {own, api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms}, Until: ms - 1, Moments: 2, Skip: job.CauseMissed}},
-		"odd proof":           {own, api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms}, Skip: job.CauseOverlapped, By: "x"}},
+		"after the year 9999": {job.DueID(planned.ID, g.ID, late), api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: late.UnixMilli()}}},
+		"before 1970":         {job.DueID(planned.ID, g.ID, early), api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: early.UnixMilli()}}},
+		"no id of a schedule": {job.DueID("x\x00", g.ID, at), api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: "x\x00", ScheduledAt: ms}}},
+		"their schedule":      {job.DueID(theirs.ID, g.ID, at), api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: theirs.ID, ScheduledAt: ms}}},
+		"range without end": {job.RangeID(planned.ID, g.ID, at, late), api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms},
+			Until: late.UnixMilli(), Moments: 2, Skip: job.CauseMissed}},
+		"too many moments": {job.RangeID(planned.ID, g.ID, at, at.Add(time.Hour)), api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms},
+			Until: at.Add(time.Hour).UnixMilli(), Moments: 1 << 40, Skip: job.CauseMissed}},
+		"odd proof": {own, api.Due{Group: g.ID, Occasion: job.Occasion{Schedule: planned.ID, ScheduledAt: ms}, Skip: job.CauseOverlapped, By: "x"}},
 	} {
 		a.append(api.RecordDue, bad.id, bad.body)
+		a.sync()
+		rejected++
+		n, err := r.store.CountRejected(t.Context(), a.host)
+		if err != nil || n != rejected {
+			t.Fatalf("%s: %d records rejected, want %d, %v", name, n, rejected, err)
+		}
+	}
+	for name, bad := range map[string]struct {
+		id       job.ID
+		occasion job.Occasion
+	}{
+		"accepted of their schedule":      {job.DueID(theirs.ID, g.ID, at), job.Occasion{Schedule: theirs.ID, ScheduledAt: ms}},
+		"accepted as their retry":         {retry, job.Occasion{Root: waiting.ID, Retry: 1}},
+		"accepted after the year 9999":    {job.DueID(planned.ID, g.ID, late), job.Occasion{Schedule: planned.ID, ScheduledAt: late.UnixMilli()}},
+		"accepted with an id in any form": {job.ID(strings.ToLower(string(job.NewID(at)))), job.Occasion{}},
+	} {
+		a.append(api.RecordAccepted, bad.id, api.Accepted{Kind: job.Backup, Occasion: bad.occasion, Spec: mustJSON(t, control.Resolve(r.host(a.host), g))})
 		a.sync()
 		rejected++
 		n, err := r.store.CountRejected(t.Context(), a.host)

@@ -86,8 +86,8 @@ func helloProblem(h *api.Hello) string {
 		return "a number is too large"
 	case h.JournalID == "" || len(h.JournalID) > maxJournalID:
 		return "the journal has no proper id"
-	case len(h.Unfinished) > maxUnfinished:
-		return "too many jobs are unfinished"
+	case len(h.Unfinished)+len(h.Held) > maxUnfinished:
+		return "too many jobs are unfinished or held"
 	}
 	return ""
 }
