@@ -81,9 +81,9 @@ func (a *Agent) takePlan(plan *api.Plan) error {
 	table := readPlan(plan, taken)
 	a.plan.put(plan, table)
 	poke(a.status.changed)
-	for _, problem := range table.problems {
-		a.log.Error("a part of the plan can't be followed", "problem", problem)
-		a.report(api.Report{Topic: api.ReportQuarantine, Detail: problem})
+	if trouble := table.trouble(); trouble != "" {
+		a.log.Error("a part of the plan can't be followed", "problem", trouble)
+		a.report(api.Report{Topic: api.ReportQuarantine, Detail: trouble})
 	}
 	a.log.Info("plan taken", "digest", plan.Digest, "groups", len(plan.Groups), "schedules", len(table.schedules))
 	return nil
@@ -101,8 +101,8 @@ func (a *Agent) loadPlan() error {
 		taken = time.UnixMilli(stored.TakenAt)
 	}
 	table := readPlan(stored.Plan, taken)
-	for _, problem := range table.problems {
-		a.log.Error("a part of the plan can't be followed", "problem", problem)
+	if trouble := table.trouble(); trouble != "" {
+		a.log.Error("a part of the plan can't be followed", "problem", trouble)
 	}
 	a.plan.put(stored.Plan, table)
 	a.clock.table = table

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -22,6 +23,19 @@ type timetable struct {
 	problems []string
 }
 
+// forEver is the last second that can be written as a date, in milliseconds.
+const forEver = 253402300799_000
+
+// trouble tells of all problems, the first ones in full; "" is none.
+func (t *timetable) trouble() string {
+	const most = 5
+	said := t.problems[:min(len(t.problems), most)]
+	if more := len(t.problems) - len(said); more > 0 {
+		said = append(said[:most:most], fmt.Sprintf("So it is with %d more.", more))
+	}
+	return strings.Join(said, " ")
+}
+
 // planned is one schedule of the plan.
 type planned struct {
 	id       job.ScheduleID
@@ -37,7 +51,7 @@ func readPlan(plan *api.Plan, taken time.Time) *timetable {
 		return table
 	}
 	if plan.PausedUntil > 0 {
-		table.pausedUntil = time.UnixMilli(plan.PausedUntil)
+		table.pausedUntil = time.UnixMilli(min(plan.PausedUntil, forEver))
 	}
 	for _, group := range plan.Groups {
 		table.groups[group.Group] = group
@@ -47,10 +61,10 @@ func readPlan(plan *api.Plan, taken time.Time) *timetable {
 		calendar, err := schedule.Parse(one.Rule)
 		switch {
 		case err != nil:
-			table.problems = append(table.problems, fmt.Sprintf("The schedule %s of the plan can't be followed: %v. It starts nothing on this machine.", one.ID, err))
+			table.problems = append(table.problems, fmt.Sprintf("The schedule %.40q of the plan can't be followed: %v. It starts nothing on this machine.", one.ID, err))
 			continue
 		case one.ID == "" || seen[one.ID]:
-			table.problems = append(table.problems, fmt.Sprintf("The plan names the schedule %q more than once, or without its id. It starts nothing twice.", one.ID))
+			table.problems = append(table.problems, fmt.Sprintf("The plan names the schedule %.40q more than once, or without its id. It starts nothing twice.", one.ID))
 			continue
 		}
 		seen[one.ID] = true
