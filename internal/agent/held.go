@@ -157,7 +157,7 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 					one.AwaySince = since
 				}
 			}
-			one.AwakeSince, one.Jitter = c.awake, table.jitter(a.identity.Host, record.Due)
+			one.AwakeSince, one.Jitter = c.awake, table.jitter(a.identity.Host, record)
 			switch there := connected && !muted && acknowledged >= record.Seq; {
 			case there:
 				one.AwaySince = time.Time{}

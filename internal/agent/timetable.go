@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/internal/agent/journal"
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/schedule"
@@ -102,18 +103,23 @@ func (t *timetable) asks(due api.Due) (why string) {
 	return ""
 }
 
-// jitter spreads the start of a run over a fleet whose server is away.
-func (t *timetable) jitter(host job.HostID, due api.Due) time.Duration {
-	one := t.find(due.Schedule)
+// jitter spreads the start of a run over a fleet whose server is away. A retry is
+// spread over half of its backoff: its chain was spread as it began.
+func (t *timetable) jitter(host job.HostID, run journal.Held) time.Duration {
+	one := t.find(run.Due.Schedule)
 	if one == nil {
 		return 0
 	}
-	instant := time.UnixMilli(due.ScheduledAt)
-	next := one.calendar.Next(instant)
-	if next.IsZero() {
-		return 0
+	instant := time.UnixMilli(run.Due.ScheduledAt)
+	gap := time.UnixMilli(run.Due.NotBefore).Sub(time.UnixMilli(run.At))
+	if run.Due.Retry == 0 {
+		next := one.calendar.Next(instant)
+		if next.IsZero() {
+			return 0
+		}
+		gap = next.Sub(instant)
 	}
-	return schedule.Jitter(string(host), string(one.id), instant, time.Duration(one.rule.JitterSeconds)*time.Second, next.Sub(instant))
+	return schedule.Jitter(string(host), string(one.id), instant, time.Duration(one.rule.JitterSeconds)*time.Second, gap)
 }
 
 // nextMoments are the first n moments of all schedules, soonest first.

@@ -92,6 +92,25 @@ func TestAPlanThatNoServerShouldSend(t *testing.T) {
 	}
 }
 
+// TestTheSpreadOfARetry is that of its backoff: hours were for the first run.
+func TestTheSpreadOfARetry(t *testing.T) {
+	rule := ruleOf("0 2 * * *")
+	rule.JitterSeconds = 6 * 60 * 60
+	table := readPlan(planOf(1, rule), noon)
+	first := journal.Held{At: noon.UnixMilli(), Due: api.Due{Occasion: job.Occasion{Schedule: table.schedules[0].id, ScheduledAt: noon.UnixMilli()}}}
+	retry := first
+	retry.Due.Retry, retry.Due.NotBefore = 1, noon.Add(time.Minute).UnixMilli()
+	var longest, longestRetry time.Duration
+	for n := range 200 {
+		host := job.HostID(fmt.Sprint(n))
+		longest = max(longest, table.jitter(host, first))
+		longestRetry = max(longestRetry, table.jitter(host, retry))
+	}
+	if longest < 5*time.Hour || longestRetry < 25*time.Second || longestRetry > 30*time.Second {
+		t.Errorf("spread over %s, and retries over %s", longest, longestRetry)
+	}
+}
+
 func TestWhetherARunIsStillAskedFor(t *testing.T) {
 	plan := planOf(2, ruleOf("0 2 * * *"))
 	plan.Schedules[0].Groups = plan.Schedules[0].Groups[:1]
