@@ -65,13 +65,15 @@ func (a *Agent) newTask(id job.ID, info job.KindInfo, spec job.Spec, access *api
 	return t
 }
 
-// excludes tells whether two jobs may not run at once: a job that is being
-// recovered holds its group, a writing one its repository.
+// excludes tells whether two jobs may not run at once: two of one group, whose
+// hooks and memory they share, and two that write to one repository. A job that is
+// being recovered only asks its repository.
 func excludes(one, other *task) bool {
-	if one.earlier != nil || other.earlier != nil {
-		return one.group != "" && one.group == other.group
+	if one.group != "" && one.group == other.group {
+		return true
 	}
-	return one.info.Lock != job.LockNone && other.info.Lock != job.LockNone && one.repository == other.repository
+	return one.earlier == nil && other.earlier == nil &&
+		one.info.Lock != job.LockNone && other.info.Lock != job.LockNone && one.repository == other.repository
 }
 
 // tasks are the jobs of this agent that have not ended, in the order in which
