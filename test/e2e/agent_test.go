@@ -16,10 +16,11 @@ import (
 	"github.com/restic-manager/restic-manager/test/rig"
 )
 
-// longBackup adds a group whose backup takes half a minute unless it is ended.
+// longBackup adds a group whose backup takes half a minute unless it is ended, and
+// then is not tried again.
 func (f fleet) longBackup(t *testing.T, name string) rig.Group {
 	t.Helper()
-	return f.API.AddGroup(t, f.host.HostID, rig.Group{Name: name, LimitUploadKiB: 1 << 10,
+	return f.API.AddGroup(t, f.host.HostID, rig.Group{Name: name, LimitUploadKiB: 1 << 10, RetryMax: 1,
 		Includes: []string{f.host.WriteFiles(t, name, 500, 64<<10)}})
 }
 
@@ -36,9 +37,11 @@ func TestAgentKilled(t *testing.T) {
 		short := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "waits", Includes: []string{f.host.WriteFiles(t, "waits", 20, 100)}})
 		cut := f.API.BackUp(t, f.host.HostID, long.ID)
 		f.waitAtWork(t, cut.ID)
-		// One writing job at a time: this one is accepted and waits.
+		// One writing job at a time: this one waits.
 		waits := f.API.BackUp(t, f.host.HostID, short.ID)
-		f.API.WaitJob(t, waits.ID, job.Running)
+		if waits.State != job.Queued {
+			t.Errorf("the second backup is %s beside the first one, want queued", waits.State)
+		}
 		// Without its agent restic would end at its next line of progress. Stopped,
 		// it is surely still there when the agent is back.
 		left := f.host.Children(t)

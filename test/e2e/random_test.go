@@ -24,7 +24,7 @@ func TestRandomKills(t *testing.T) {
 	// The other journeys are on SQLite; here a dead node leaves its lease behind.
 	f := startFleetOn(t, rig.ServerOptions{Postgres: true}, rig.AgentOptions{})
 	access := f.Access(t, f.host.HostID)
-	group := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "random", LimitUploadKiB: 8 << 10,
+	group := f.API.AddGroup(t, f.host.HostID, rig.Group{Name: "random", LimitUploadKiB: 8 << 10, RetryMax: 1,
 		Includes: []string{f.host.WriteFiles(t, "random", 100, 64<<10)}})
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -176,8 +176,10 @@ func (f fleet) locked(t *testing.T) {
 	}
 	wantSays(t, visitor.Page(t, page), `action="`+page+`/again"`)
 	visitor.Post(t, page+"/again", nil)
-	if again := f.newest(t, job.Backup, job.Succeeded); again.ID == refused.ID {
-		t.Error("the page made no new job")
+	// The next attempt waits already; it goes now, and there is no other beside it.
+	f.waitRun(t, retryOf(t, refused.ID, 1), job.Succeeded)
+	if all := f.API.Jobs(t, f.host.HostID, "source_group_id="+string(group.ID)); len(all) != 2 {
+		t.Errorf("there are the jobs %+v, want the refused one and the next attempt", all)
 	}
 }
 
