@@ -149,8 +149,8 @@ func (a *applier) newDue(ctx context.Context, r api.Record, body *api.Due) (flee
 		j.Origin, j.AskedBy = root.Origin, root.AskedBy
 	}
 	_, reason, err := a.c.purposeOf(ctx, a.tx, j)
-	if err != nil || reason == "" {
-		return j, "", err
+	if err != nil || reason == "" || reason == AbandonScheduleDisabled || reason == AbandonGroupLeft {
+		return j, reason, err // its agent had not heard
 	}
 	// It derives from nothing that this host has: kept from the agent's account,
 	// which has a bound.

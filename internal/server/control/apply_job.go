@@ -214,8 +214,8 @@ func endOf(body *api.Ended, at time.Time) store.End {
 		s.FindingsOmitted += len(s.Findings) - maxFindings
 		s.Findings = s.Findings[:maxFindings]
 	}
-	return store.End{At: at, Cause: job.Cause(cut(string(body.Cause), maxFact)), ExitCode: body.ExitCode, Error: cut(body.Error, maxSentence), Summary: body.Summary,
-		Trouble: job.Trouble(cut(string(body.Trouble), maxFact)), By: job.ID(cut(string(body.By), maxFact))}
+	return store.End{At: at, Cause: job.Cause(tidyText(string(body.Cause), maxFact)), ExitCode: body.ExitCode, Error: cut(body.Error, maxSentence), Summary: body.Summary,
+		Trouble: job.Trouble(tidyText(string(body.Trouble), maxFact)), By: job.ID(tidyText(string(body.By), maxFact))}
 }
 
 // exitNoRepository is restic's code for a repository that is not there.

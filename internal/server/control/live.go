@@ -86,7 +86,7 @@ func (c *Control) progress(ctx context.Context, s *session, p *job.Progress) err
 		s.holding[p.Job] = true
 		s.mu.Unlock()
 	}
-	p.Phase = job.Phase(cut(string(p.Phase), 40))
+	p.Phase = job.Phase(tidyText(string(p.Phase), 40))
 	p.Percent = min(max(p.Percent, 0), 1)
 	p.CurrentFiles = p.CurrentFiles[:min(len(p.CurrentFiles), maxCurrentFiles)]
 	for i, file := range p.CurrentFiles {

@@ -8,6 +8,7 @@ import (
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/server/control"
+	"github.com/restic-manager/restic-manager/internal/testkit"
 )
 
 // TestAClockThatIsBehind: the moments of such a machine are long past here, and the
@@ -153,5 +154,37 @@ func TestARetryGivesWayToANewerMoment(t *testing.T) {
 	}
 	if j := r.job(retry); j.State != job.Skipped || j.Cause != job.CauseCoalesced || j.By != newer {
 		t.Errorf("retry = %+v", j)
+	}
+}
+
+// TestOddWordsOfAnAgent: what PostgreSQL can't keep as text holds no record up.
+func TestOddWordsOfAnAgent(t *testing.T) {
+	r := newNode(t, testkit.Postgres(t), false)
+	a := r.endpoint("web")
+	g := r.group(a.host, "etc")
+	a.connect()
+	j := r.backup(g, false)
+	a.accept(j.ID, spec(t, await[*api.Job](a, 1)))
+	a.sync()
+	a.say(&job.Progress{Job: j.ID, Phase: "odd\x00"})
+	a.append(api.RecordEnded, j.ID, api.Ended{State: job.Failed, Cause: "odd\x00", Trouble: "odd\x00", By: "odd\x00", Error: "odd\x00"})
+	a.sync()
+	if now := r.job(j.ID); now.State != job.Failed {
+		t.Errorf("job = %+v", now)
+	}
+}
+
+// TestWhatASwitchedOffScheduleAskedFor is still its own: the agent had not heard.
+func TestWhatASwitchedOffScheduleAskedFor(t *testing.T) {
+	r := newRig(t)
+	a := r.endpoint("web")
+	g := r.group(a.host, "etc")
+	planned := r.hourly(g)
+	r.disable(planned)
+	a.connect()
+	id := a.due(planned, g.ID, moment(0))
+	a.sync()
+	if j := r.job(id); j.Cause != job.CauseAbandoned || j.Origin != job.BySchedule {
+		t.Errorf("job = %+v", j)
 	}
 }

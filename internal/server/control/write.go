@@ -173,6 +173,11 @@ func (c *Control) tell(ctx context.Context, s *session, said *told, held bool) e
 		}
 	}
 	said.forget(w.jobs)
+	for id := range said.cancels {
+		if !slices.ContainsFunc(w.cancels, func(cancel api.Cancel) bool { return cancel.ID == id }) {
+			delete(said.cancels, id) // the agent has done with it
+		}
+	}
 	for _, cancel := range w.cancels {
 		if said.cancels[cancel.ID] {
 			continue
