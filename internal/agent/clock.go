@@ -179,25 +179,9 @@ const mostTogether = 500
 
 // judgeMoments journals what became of the moments up to now.
 func (c *clock) judgeMoments(now time.Time, table *timetable) error {
-	a := c.agent
-	a.accepting.Lock()
-	defer a.accepting.Unlock()
-	running := a.tasks.backups()
-	held := map[pair]journal.Held{}
-	for _, one := range a.journal.Held() {
-		if one.Due.Schedule != "" {
-			held[pair{one.Due.Schedule, one.Due.Group}] = one
-		}
-	}
-	var records []api.Record
-	flush := func() error {
-		if len(records) == 0 {
-			return nil
-		}
-		_, err := a.journal.Append(records...)
-		records = records[:0]
-		return err
-	}
+	// After a long absence there is much to look through, and the server's word
+	// must not wait for that.
+	var cases []momentCase
 	for i, one := range table.schedules {
 		if moment := c.next[i]; moment.IsZero() || moment.After(now) {
 			continue
@@ -205,29 +189,44 @@ func (c *clock) judgeMoments(now time.Time, table *timetable) error {
 		since := c.since(one, table)
 		for _, group := range one.groups {
 			verdict := one.calendar.Evaluate(one.rule.Missed, since, now, func(moment time.Time) bool {
-				return a.journal.Noted(job.DueID(one.id, group, moment))
+				return c.agent.journal.Noted(job.DueID(one.id, group, moment))
 			})
-			said, err := a.recordMoments(momentCase{
-				pair: pair{one.id, group}, verdict: verdict, now: now, awake: c.awake,
-				pausedUntil: table.pausedUntil, running: running[group], held: held[pair{one.id, group}],
-			})
-			if err != nil {
-				return err
-			}
-			records = append(records, said...)
-			if len(records) >= mostTogether {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
+			cases = append(cases, momentCase{pair: pair{one.id, group}, verdict: verdict, now: now, awake: c.awake, pausedUntil: table.pausedUntil})
 		}
 	}
-	return flush()
+	return c.agent.recordMoments(cases)
 }
 
-// recordMoments turns what became of a schedule's moments for a group into
-// records. They go into the journal together.
-func (a *Agent) recordMoments(c momentCase) ([]api.Record, error) {
+// recordMoments journals what became of moments as things stand. All records of
+// one case go into the journal together.
+func (a *Agent) recordMoments(cases []momentCase) error {
+	a.accepting.Lock()
+	defer a.accepting.Unlock()
+	running := a.tasks.backups()
+	held := map[pair]journal.Held{}
+	for _, one := range a.journal.Held() {
+		held[pairOf(one)] = one
+	}
+	var records []api.Record
+	for i, one := range cases {
+		one.running, one.held = running[one.group], held[one.pair]
+		said, err := a.momentRecords(one)
+		if err != nil {
+			return err
+		}
+		records = append(records, said...)
+		if len(records) > 0 && (len(records) >= mostTogether || i == len(cases)-1) {
+			if _, err := a.journal.Append(records...); err != nil {
+				return err
+			}
+			records = records[:0]
+		}
+	}
+	return nil
+}
+
+// momentRecords turns what became of a schedule's moments for a group into records.
+func (a *Agent) momentRecords(c momentCase) ([]api.Record, error) {
 	var records []api.Record
 	for _, said := range c.judge() {
 		if due, ok := said.body.(api.Due); ok {
