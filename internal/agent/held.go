@@ -144,7 +144,10 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 	var shown []StatusHeld
 	if len(records) > 0 {
 		running := a.tasks.backups()
-		connected, muted := a.status.link()
+		connected, muted, since := a.status.link()
+		if since.After(now) {
+			since = now
+		}
 		acknowledged := a.journal.Acknowledged()
 		for _, record := range records {
 			one := c.held[record.ID]
@@ -158,8 +161,12 @@ func (c *clock) lookAtHeld(now time.Time, table *timetable) (next time.Time) {
 				}
 			}
 			one.AwakeSince, one.Jitter = c.awake, table.jitter(a.identity.Host, record)
-			switch there := connected && !muted && acknowledged >= record.Seq; {
-			case there:
+			one.SessionSince = time.Time{}
+			if connected {
+				one.SessionSince = since
+			}
+			switch {
+			case muted, connected && acknowledged >= record.Seq: // it is there, though it may hold this agent back
 				one.AwaySince = time.Time{}
 			case one.AwaySince.IsZero():
 				one.AwaySince = now

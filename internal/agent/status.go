@@ -124,10 +124,10 @@ func (b *statusBoard) update(a *Agent, change func(*Status)) {
 
 // link tells whether there is a session, and whether this agent is held back
 // since it may be a copy: that outlives the session that said so.
-func (b *statusBoard) link() (connected, muted bool) {
+func (b *statusBoard) link() (connected, muted bool, since time.Time) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	return b.current.Connected, b.current.Quarantined
+	return b.current.Connected, b.current.Quarantined, b.current.Since
 }
 
 func (b *statusBoard) connected() bool {

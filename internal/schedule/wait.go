@@ -53,6 +53,9 @@ type Held struct {
 	// no healthy answer, or no acknowledgement of its due record. Zero is that it
 	// is there.
 	AwaySince time.Time
+	// SessionSince is since when there is a session, whatever it has acknowledged;
+	// zero is that there is none.
+	SessionSince time.Time
 	// Jitter spreads a fleet whose server is away.
 	Jitter time.Duration
 	// Late is whether the run is for a missed moment, and AwakeSince when the agent
@@ -75,12 +78,16 @@ func (h Held) Ready() time.Time {
 // then; zero is never, as long as the server is there. It waits for
 // ServerPatience since the server went away, or for the run to be due if that is
 // later, and then for the jitter, so that a fleet without its server does not
-// begin as one; and for Ready in any case.
+// begin as one; and for Ready in any case. A session that has just begun is given
+// AnswerPatience for its word, for the server may have ended the run long since.
 func (h Held) StartAt() time.Time {
 	if h.AwaySince.IsZero() {
 		return time.Time{}
 	}
 	alone := later(h.DueAt, h.AwaySince.Add(ServerPatience)).Add(h.Jitter)
+	if !h.SessionSince.IsZero() {
+		alone = later(alone, h.SessionSince.Add(AnswerPatience))
+	}
 	return later(alone, h.Ready())
 }
 

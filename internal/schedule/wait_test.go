@@ -119,6 +119,9 @@ func TestAHeldRunStartsByItself(t *testing.T) {
 		{"a missed one after a start", schedule.Held{AwaySince: due.Add(-10 * time.Minute), Late: true, AwakeSince: due.Add(-10 * time.Second)}, 50 * time.Second, 50 * time.Second},
 		{"a missed one long after a start", schedule.Held{AwaySince: due.Add(-time.Hour), Late: true, AwakeSince: due.Add(-time.Hour)}, 0, 0},
 		{"one on time after a start", schedule.Held{AwaySince: due.Add(-time.Hour), AwakeSince: due}, 0, 0},
+		{"days ago, and a session begins", schedule.Held{AwaySince: due.AddDate(0, 0, -3), SessionSince: due.Add(time.Minute)}, 0, time.Minute + schedule.AnswerPatience},
+		{"days ago, with a session that gives no answer", schedule.Held{AwaySince: due.AddDate(0, 0, -3), SessionSince: due.AddDate(0, 0, -1)}, 0, 0},
+		{"the server is there since now", schedule.Held{SessionSince: due}, 0, -1},
 		{"a missed one, the server is there", schedule.Held{Late: true, AwakeSince: due}, schedule.Settle, -1},
 	} {
 		test.held.DueAt = due
