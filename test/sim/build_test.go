@@ -37,6 +37,7 @@ type asked struct {
 
 // build makes the world that a seed stands for.
 func (w *world) build() {
+	w.changed = map[job.GroupID]bool{}
 	// Most servers take their time, which spares that of the test.
 	w.drainEvery, w.beat = 3*time.Minute, 5*time.Minute
 	if w.number(6) == 0 {

@@ -119,6 +119,10 @@ func (w *world) faultRestore(*machine) {
 		w.putBack(w.copies[at])
 		w.copies = w.copies[:at+1]
 		w.restored = true
+		w.rewinds.Store(true)
+		for _, m := range w.machines {
+			m.unsure()
+		}
 		w.later(w.outage(), func() { w.bootServer(true) })
 		w.forget()
 	}
@@ -156,16 +160,20 @@ func (w *world) faultClock(m *machine) {
 	if w.number(2) == 0 {
 		by = -by
 	}
-	m.jumped = true
+	m.unsure()
 	m.jump(by)
 	w.note("  by %v", by)
-	w.later(w.between(time.Second, 8*time.Hour), func() { m.jump(-by) })
+	w.later(w.between(time.Second, 8*time.Hour), func() { m.unsure(); m.jump(-by) })
 }
 
 func (w *world) faultDiskFull(m *machine) {
 	m.fill(true)
 	w.later(w.between(time.Minute, 4*time.Hour), func() { m.fill(false) })
 }
+
+// unsure notes that no moment of the machine's schedules before now has to be
+// accounted for: its clock was wrong, or its server has forgotten its schedules.
+func (m *machine) unsure() { m.sure = time.Now() }
 
 // fill takes all that is free on the disk, or gives it back.
 func (m *machine) fill(full bool) {

@@ -187,6 +187,7 @@ func (w *world) compare() {
 		}
 	}
 	w.compareMoments(jobs)
+	w.compareRetries(jobs)
 }
 
 func (w *world) compareJob(j fleet.Job) {
@@ -224,21 +225,50 @@ func (w *world) compareJob(j fleet.Job) {
 	}
 }
 
-// compareMoments proves of each schedule that was left as it was made, on a
-// machine whose clock was right, that none of its moments is unaccounted for.
+// compareMoments proves of each schedule that was left as it was made that none
+// of its moments is unaccounted for since its machine's clock was right.
 func (w *world) compareMoments(jobs map[job.ID]fleet.Job) {
+	if w.cloned {
+		return // the copy's account of its moments went with it
+	}
+	standing, _, err := w.server().store.Schedules(w.t.Context(), fleet.ScheduleFilter{Page: fleet.Page{Limit: 500}})
+	must(err)
 	for _, s := range w.schedules {
-		if !s.whole || s.machine.jumped || w.cloned || w.restored {
+		known := slices.ContainsFunc(standing, func(other fleet.Schedule) bool { return other.ID == s.ID })
+		if !s.whole || !known {
 			continue
 		}
 		calendar, err := schedule.Parse(s.Rule)
 		must(err)
-		for _, moment := range calendar.Between(time.UnixMilli(s.EffectiveFrom), w.quiet.Add(-schedule.OnTime), 10_000) {
+		from := time.UnixMilli(s.EffectiveFrom)
+		if sure := s.machine.sure.Add(schedule.OnTime); sure.After(from) {
+			from = sure
+		}
+		for _, moment := range calendar.Between(from, w.quiet.Add(-schedule.OnTime), 10_000) {
 			for _, group := range s.Groups {
 				if !accounted(jobs, s.ID, group, moment) {
 					w.fault("nothing tells of the moment %v of schedule %s (%s %s) for group %s on %s", moment.UTC(), s.ID, s.Cron, s.TimeZone, group, s.machine.name)
 				}
 			}
+		}
+	}
+}
+
+// compareRetries proves that what failed for a cause worth retrying was tried again
+// as often as its group says.
+func (w *world) compareRetries(jobs map[job.ID]fleet.Job) {
+	most := map[job.GroupID]int{}
+	for _, m := range w.machines {
+		for _, g := range m.groups {
+			most[g.ID] = g.Options.RetryMax
+		}
+	}
+	for _, j := range jobs {
+		if j.Kind != job.Backup || w.changed[j.Group] || w.cloned || w.restored || j.Retry+1 >= most[j.Group] || !job.Retryable(j.State, j.Cause, j.Trouble) {
+			continue
+		}
+		if _, next, err := j.Occasion().Next(j.ID); err != nil || jobs[next].ID == "" {
+			w.fault("job %s is %s (%s, %s) and was not tried again", j.ID, j.State, j.Cause, j.Trouble)
 		}
 	}
 }

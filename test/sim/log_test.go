@@ -13,6 +13,7 @@ import (
 // draws from a seed.
 type keptLog struct {
 	mutex sync.Mutex
+	heard func(line []byte)
 	text  []byte
 	echo  bool // prints it at once
 }
@@ -22,6 +23,7 @@ func (l *keptLog) Write(line []byte) (int, error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	l.text = append(l.text, line...)
+	l.heard(line)
 	if l.echo {
 		_, _ = os.Stderr.Write(line)
 	}

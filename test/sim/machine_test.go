@@ -35,7 +35,7 @@ type machine struct {
 	returns bool // its agent is going to be started
 	gone    bool // for ever
 	full    bool
-	jumped  bool
+	sure    time.Time // from when on its moments can be proved; zero is ever
 
 	mutex sync.Mutex
 	// dir is the agent's state folder. Everything in it is written whole and

@@ -181,6 +181,7 @@ func (w *world) wishPause(m *machine) {
 func (w *world) wishRetryRules(m *machine) {
 	at := w.number(len(m.groups))
 	g := m.groups[at]
+	w.changed[g.ID] = true
 	g.Options.RetryMax = 1 + w.number(5)
 	if g, err := w.server().UpdateGroup(w.t.Context(), auth.Server, g); w.tolerate(err) {
 		m.groups[at] = g
@@ -198,12 +199,13 @@ func (w *world) decide() {
 			continue
 		}
 		host, err := n.store.Host(w.t.Context(), m.host)
-		if err != nil || host.QuarantinedAt.IsZero() {
+		if err != nil || !host.RemovedAt.IsZero() {
 			continue
 		}
 		for _, s := range n.Sessions(m.host) {
 			if s.Held && s.Address == m.address() {
 				w.note("a person calls %s the true one", m.name)
+				w.rewinds.Store(true)
 				w.tolerate(n.KeepSession(w.t.Context(), auth.Server, m.host, s.ID))
 				break
 			}

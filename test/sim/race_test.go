@@ -2,5 +2,7 @@
 
 package sim
 
-// usualSeeds are few: the race detector costs ten times the time.
-const usualSeeds = 10
+const (
+	usualSeeds   = 10
+	raceDetector = true
+)

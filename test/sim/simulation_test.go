@@ -2,8 +2,10 @@ package sim
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed alone and print what it does")
 	seeds   = flag.Int("seeds", 0, "how many seeds to run; 0 is as many as fit a test run")
+	soak    = flag.Int("soak", 0, "how many seeds to run and report on meanwhile; 0 is no soak")
 	first   = flag.Uint64("first", 1, "the first of them")
 	verbose = flag.Bool("log", false, "print what server and agents log")
 )
@@ -31,16 +34,25 @@ func TestSimulation(t *testing.T) {
 		simulate(t, *oneSeed, (*world).threeDays)
 		return
 	}
-	count := *seeds
+	count := *seeds + *soak
 	if count == 0 {
 		count = usualSeeds
 		if testing.Short() {
 			count /= 5
 		}
 	}
+	var done, failed atomic.Int64
 	for n := range uint64(count) {
 		t.Run(itoa(int(*first+n)), func(t *testing.T) {
 			t.Parallel()
+			t.Cleanup(func() {
+				if t.Failed() {
+					failed.Add(1)
+				}
+				if done := done.Add(1); *soak > 0 && (t.Failed() || done%100 == 0) {
+					fmt.Fprintf(os.Stderr, "%s: %d seeds, %d failed\n", t.Name(), done, failed.Load())
+				}
+			})
 			simulate(t, *first+n, (*world).threeDays)
 		})
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type world struct {
 	chance     chance   // for what the world does to itself
 	copies     [][]byte // of the database, oldest first
 	schedules  []*asked
+	changed    map[job.GroupID]bool // whose retry rules were changed
 	ended      map[job.ID]job.State // of jobs that will not change any more
 	quiet      time.Time            // when the schedules ended
 	made       int                  // machines
@@ -46,6 +48,8 @@ type world struct {
 
 	// What makes some things unprovable.
 	cloned, restored bool
+	// rewinds: a server may know less than it has acknowledged.
+	rewinds atomic.Bool
 
 	mutex   sync.Mutex
 	node    *node // nil while no server runs
@@ -79,7 +83,7 @@ func simulate(t *testing.T, seed uint64, do func(*world)) {
 		w := &world{t: t, dir: dir, seed: seed, drainEvery: 30 * time.Second, beat: time.Minute}
 		w.chance = w.newChance(chanceOfScript, 0)
 		w.setOdds(odds{longest: 10 * time.Minute})
-		w.log.echo = *verbose
+		w.log.echo, w.log.heard = *verbose, w.hear
 		w.net, w.truth = newNetwork(w), newTruth(w)
 		must(os.MkdirAll(filepath.Join(dir, "source"), 0o700))
 		must(os.WriteFile(filepath.Join(dir, "source", "file"), []byte("content"), 0o600))
@@ -162,6 +166,14 @@ func (w *world) setNode(n *node) {
 func (w *world) fault(format string, args ...any) {
 	w.note("WRONG: "+format, args...)
 	w.t.Errorf("%s: "+format, append([]any{time.Now().UTC().Format("Jan 02 15:04:05")}, args...)...)
+}
+
+// hear listens for what only an agent can tell: that its server has acknowledged
+// what it then did not know.
+func (w *world) hear(line []byte) {
+	if bytes.Contains(line, []byte("the server knows less of the journal than before")) && !w.rewinds.Load() {
+		w.t.Errorf("something was acknowledged before it was durable: %s", line)
+	}
 }
 
 // tell says how a world that failed came to be, and how to see it again.
