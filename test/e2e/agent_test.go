@@ -42,11 +42,14 @@ func TestAgentKilled(t *testing.T) {
 		if waits.State != job.Queued {
 			t.Errorf("the second backup is %s beside the first one, want queued", waits.State)
 		}
-		// Without its agent restic would end at its next line of progress. Stopped,
-		// it is surely still there when the agent is back.
+		// Without its agent restic would end at its next line of progress, which is not
+		// due right after one. Stopped, it is surely still there when the agent is back;
+		// stopped before the agent is killed, it would get the kernel's SIGHUP.
 		left := f.host.Children(t)
-		signalAll(t, left, syscall.SIGSTOP)
+		before := f.API.Job(t, cut.ID).Progress.ElapsedSeconds
+		wait(t, "a line of progress", func() bool { return f.API.Job(t, cut.ID).Progress.ElapsedSeconds != before })
 		f.host.Kill()
+		signalAll(t, left, syscall.SIGSTOP)
 		f.host.Start(t)
 		wait(t, "the agent to find the process that is left", func() bool {
 			return strings.Contains(f.API.Log(t, cut.ID), "still at work")
