@@ -2,6 +2,7 @@ package restic
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -86,50 +87,77 @@ func (e Excludes) match(path []string) int {
 	return by
 }
 
-// matchParts expands the first "**" to as many parts as restic would try, which is fewer than there are when
-// another one follows it.
+// matchParts tries every offset. Its time grows with the third power of the length at most: trying every way to
+// expand each "**", as restic does, would let one pattern stop a walk.
 func matchParts(parts []patternPart, path []string) bool {
-	for at, part := range parts {
-		if !part.double {
-			continue
+	doubles := 0
+	for _, part := range parts {
+		if part.double {
+			doubles++
 		}
-		expanded := make([]patternPart, 0, len(path)+len(parts))
-		expanded = append(expanded, parts[:at]...)
-		for range len(path) - len(parts) + 2 {
-			if matchParts(append(expanded, parts[at+1:]...), path) {
-				return true
-			}
-			expanded = append(expanded, patternPart{text: "*"})
-		}
-		return false
 	}
-	if len(parts) == 0 {
-		return len(path) == 0
-	}
-	first, last := 0, len(path)-len(parts)
+	first, last := 0, len(path)-len(parts)+doubles
 	if parts[0].text == rootPart {
 		last = min(last, 0)
 	} else if path[0] == rootPart {
 		first = 1
 	}
 	for offset := last; offset >= first; offset-- {
-		if matchAt(parts, path[offset:]) {
+		if doubles == 0 && matchAt(parts, path[offset:]) || doubles > 0 && matchAround(parts, path, offset, doubles) {
 			return true
 		}
 	}
 	return false
 }
 
-func matchAt(parts []patternPart, path []string) bool {
-	for i := len(parts) - 1; i >= 0; i-- {
-		if parts[i].plain {
-			if parts[i].text != path[i] {
-				return false
+// matchAround matches parts with "**" among them from an offset on. restic expands the first "**" to no more
+// parts than leave one of the path for each other "**", though those may come to nothing.
+func matchAround(parts []patternPart, path []string, offset, doubles int) bool {
+	fixed := len(parts) - doubles
+	spare := len(path) - fixed
+	reached := make([]bool, len(path)+1) // how much of the path the parts so far can have taken
+	reached[offset] = true
+	taken := offset // by the parts so far, were each "**" nothing
+	for _, part := range parts {
+		if part.double {
+			doubles--
+			most := taken + spare - doubles
+			for at := range reached {
+				if at > most {
+					reached[at] = false
+				} else if at > 0 && reached[at-1] && !reached[at] {
+					reached[at] = anyPart.matches(path[at-1])
+				}
 			}
 			continue
 		}
-		// ParseExcludes has refused what could fail here.
-		if matched, err := filepath.Match(parts[i].text, path[i]); err != nil || !matched {
+		taken++
+		for at := len(path); at > 0; at-- {
+			reached[at] = reached[at-1] && part.matches(path[at-1])
+		}
+		reached[0] = false
+	}
+	if fixed == 0 {
+		reached[offset] = false // a pattern takes one part at least
+	}
+	return slices.Contains(reached, true)
+}
+
+// anyPart is what a "**" is expanded to.
+var anyPart = patternPart{text: "*"}
+
+func (p patternPart) matches(name string) bool {
+	if p.plain {
+		return p.text == name
+	}
+	// ParseExcludes has refused what could fail here.
+	matched, err := filepath.Match(p.text, name)
+	return err == nil && matched
+}
+
+func matchAt(parts []patternPart, path []string) bool {
+	for i := len(parts) - 1; i >= 0; i-- {
+		if !parts[i].matches(path[i]) {
 			return false
 		}
 	}

@@ -45,6 +45,11 @@ func TestExcludesMatch(t *testing.T) {
 		{[]string{"/"}, "/a/b", 0},
 		// restic tries no more parts for the first ** than leave the second one a part.
 		{[]string{"/**/a/**"}, "/b/c/a", -1},
+		{[]string{"**"}, "/a", 0},
+		{[]string{"**/**/b"}, "/a/b", 0},
+		// What would take for ever, were every way to read the pattern tried.
+		{[]string{strings.Repeat("**/a/", 20) + "b"}, strings.Repeat("/a", 200), -1},
+		{[]string{strings.Repeat("**/a/", 20) + "b"}, strings.Repeat("/a", 200) + "/b", 0},
 	} {
 		if runtime.GOOS == "windows" && strings.Contains(c.patterns[0], `\`) {
 			continue // a backslash is a separator there
