@@ -77,7 +77,11 @@ func (a *Agent) lookPreview(ctx context.Context, spec job.Spec, _ *api.Access) l
 	if err != nil && !errors.Is(err, errPreviewTime) {
 		return lookAnswer{ended: failed("The sources could not be looked at"+colon(err.Error())+".", "").ended}
 	}
-	return lookAnswer{preview: count.result(err != nil), ended: api.Ended{State: job.Succeeded, Summary: &job.Summary{}}}
+	preview := fitPreview(count.result(err != nil))
+	if preview == nil {
+		return lookAnswer{ended: failed("The source group has too many exclusions for a preview.", "A backup may still take them. Ask for a preview with fewer.").ended}
+	}
+	return lookAnswer{preview: preview, ended: api.Ended{State: job.Succeeded, Summary: &job.Summary{}}}
 }
 
 // sourceCount is a preview while it is being made.
@@ -266,12 +270,12 @@ func (c *sourceCount) result(partial bool) *job.Preview {
 	}
 	c.mutex.Unlock()
 	preview.Partial, preview.Seconds = partial, time.Since(c.begun).Seconds()
-	return fitPreview(&preview)
+	return &preview
 }
 
 // fitPreview shortens a preview that it owns to what an answer holds: first the
 // texts, then samples, then what is missing, and patterns, which whoever asked
-// knows, at last.
+// knows, at last; nil when all that is not enough.
 func fitPreview(p *job.Preview) *job.Preview {
 	for i := range p.Rules {
 		p.Rules[i].Pattern = shorten(p.Rules[i].Pattern, maxShown)
@@ -299,6 +303,9 @@ func fitPreview(p *job.Preview) *job.Preview {
 		for i := range p.Rules {
 			p.Rules[i].Pattern = shorten(p.Rules[i].Pattern, short)
 		}
+	}
+	if !fits() {
+		return nil
 	}
 	return p
 }

@@ -133,6 +133,21 @@ func TestPreviewsThatCannotBe(t *testing.T) {
 	}
 }
 
+func TestPreviewWithTooManyExclusions(t *testing.T) {
+	r := newRig(t, "")
+	r.enrol()
+	r.start()
+	r.peer.awaitConnected(1)
+	excludes := make([]string, 30_000)
+	for i := range excludes {
+		excludes[i] = fmt.Sprint(i)
+	}
+	answer := r.preview(&job.PreviewSpec{Includes: []string{r.source}, Excludes: excludes})
+	if answer.Ended.State != job.Failed || !strings.Contains(answer.Ended.Error, "too many exclusions") || len(r.peer.hellos) != 1 {
+		t.Errorf("answer = %+v after %d sessions", answer.Ended, len(r.peer.hellos))
+	}
+}
+
 func TestPreviewThatTakesTooLong(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 10 {
@@ -178,6 +193,10 @@ func TestLargePreviewFitsAFrame(t *testing.T) {
 	}
 	if len(fitted.Rules) != 1000 || !strings.HasPrefix(fitted.Missing[len(fitted.Missing)-1], "… and") {
 		t.Errorf("%d rules, %d missing", len(fitted.Rules), len(fitted.Missing))
+	}
+	many := &job.Preview{Rules: make([]job.PreviewRule, 60_000)}
+	if got := fitPreview(many); got != nil {
+		t.Errorf("a preview with %d rules fits", len(got.Rules))
 	}
 	small := &job.Preview{Rules: []job.PreviewRule{{Pattern: "a", Samples: []job.PreviewSample{{Path: "b"}}}}, Missing: []string{"c"}}
 	if got := fitPreview(small); got.Rules[0].Samples[0].Path != "b" || got.Missing[0] != "c" || got.Rules[0].Pattern != "a" {
