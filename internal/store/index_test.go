@@ -71,6 +71,9 @@ func TestQueriesOfJobsUseTheirIndexes(t *testing.T) {
 		"occurrences of a host": {func(ctx context.Context) error {
 			return occurred(ctx, r, fleet.OccurrenceFilter{Host: id, State: job.Skipped, Cause: job.CauseMissed})
 		}, "jobs_host (host_id=?)", false},
+		"occurrences that were missed": {func(ctx context.Context) error {
+			return occurred(ctx, r, fleet.OccurrenceFilter{State: job.Skipped, Cause: job.CauseMissed})
+		}, "jobs_cause (cause=?)", false},
 		"occurrences of a schedule": {func(ctx context.Context) error {
 			return occurred(ctx, r, fleet.OccurrenceFilter{Schedule: id, State: job.Failed})
 		},

@@ -47,7 +47,7 @@ func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, strin
 	if f.Kind != "" && f.Kind != job.Backup {
 		w.add("kind <> 'backup'") // for jobs_kind, which holds the few that are none
 	}
-	w.addState(f.State, f.Host != "" || f.Group != "")
+	w.addText("state", string(f.State), f.Host != "" || f.Group != "")
 	if f.Active {
 		w.add(activeStates)
 	}
@@ -58,16 +58,17 @@ func (r reader) Jobs(ctx context.Context, f fleet.JobFilter) ([]fleet.Job, strin
 	return items, next, nil
 }
 
-// addState asks for a state; "" is any. Among the jobs of one host or group, which
-// are narrow, it must not be what an index is chosen for: SQLite would go through
-// all the jobs there are in that state.
-func (w *where) addState(state job.State, narrow bool) {
+// addText asks for the text of a column that many jobs share; "" is any. Among the
+// jobs of one host or group, which are narrow, it must not be what an index is
+// chosen for: SQLite would go through all the jobs there are with that text. That
+// it is not empty is said for jobs_cause.
+func (w *where) addText(column, text string, narrow bool) {
 	switch {
-	case state == "":
+	case text == "":
 	case narrow:
-		w.add("state || '' = ?", state)
+		w.add(column+" || '' = ?", text)
 	default:
-		w.add("state = ?", state)
+		w.add(column+" = ? AND "+column+" <> ''", text)
 	}
 }
 

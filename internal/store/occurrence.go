@@ -23,10 +23,9 @@ func (r reader) Occurrences(ctx context.Context, f fleet.OccurrenceFilter) ([]fl
 	if f.Schedule != "" {
 		w.add("schedule_id = ?", f.Schedule)
 	}
-	w.addState(f.State, f.Host != "" || f.Group != "" || f.Schedule != "")
-	if f.Cause != "" {
-		w.add("cause = ?", f.Cause)
-	}
+	narrow := f.Host != "" || f.Group != "" || f.Schedule != ""
+	w.addText("cause", string(f.Cause), narrow)
+	w.addText("state", string(f.State), narrow || f.Cause != "")
 	if !f.From.IsZero() {
 		// The time in an id is the moment, of a range its last, so that an index
 		// serves the bound.

@@ -222,6 +222,7 @@ CREATE INDEX jobs_root ON jobs (root_id) WHERE root_id <> '';
 -- The ids of occurrences begin with their moment, so this is the order of time.
 CREATE INDEX jobs_occurrence ON jobs (id) WHERE scheduled_at > 0;
 CREATE INDEX jobs_schedule ON jobs (schedule_id, id) WHERE scheduled_at > 0;
+CREATE INDEX jobs_cause ON jobs (cause, id) WHERE cause <> '';
 
 CREATE VIEW pending_runs AS
     SELECT * FROM jobs WHERE kind = 'backup' AND state IN ('queued', 'sent');
