@@ -40,10 +40,12 @@ type jobLog struct {
 
 func (a *Agent) newJobLog(id job.ID) *jobLog { return &jobLog{agent: a, id: id} }
 
+var lineEnds = strings.NewReplacer("\n", " ", "\r", " ")
+
 // add takes one line. Line ends inside it become spaces.
 func (l *jobLog) add(level job.LogLevel, text string) {
 	text = strings.ToValidUTF8(strings.TrimRight(text, "\r\n"), "\uFFFD")
-	text = strings.NewReplacer("\n", " ", "\r", " ").Replace(text)
+	text = lineEnds.Replace(text)
 	if len(text) > maxLogLine {
 		text = strings.ToValidUTF8(text[:maxLogLine], "") + " […]"
 	}
