@@ -222,7 +222,9 @@ func (a *Agent) recordMoments(cases []momentCase) error {
 			records = records[:0]
 		}
 	}
-	return nil
+	// A moment can be known from an append whose sync failed; the mark must not go
+	// past what the disk does not have.
+	return a.journal.Sync()
 }
 
 // momentRecords turns what became of a schedule's moments for a group into records.
