@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"flag"
 	"math/rand/v2"
 	"net/http"
@@ -139,18 +138,8 @@ func signalAll(t *testing.T, pids []int, signal syscall.Signal) {
 // unfinished asks the agent itself for its jobs.
 func (f fleet) unfinished(t *testing.T) []job.ID {
 	t.Helper()
-	// The exit code only says that there is no contact.
-	output, _ := f.host.Command("status", "--json").Output()
-	var status struct {
-		Jobs []struct {
-			ID job.ID `json:"id"`
-		} `json:"jobs"`
-	}
-	if err := json.Unmarshal(output, &status); err != nil {
-		t.Fatalf("read the agent's status: %v in %q", err, output)
-	}
 	ids := []job.ID{}
-	for _, one := range status.Jobs {
+	for _, one := range f.status(t).Jobs {
 		ids = append(ids, one.ID)
 	}
 	return ids

@@ -92,7 +92,11 @@ func TestNeitherServerNorRepository(t *testing.T) {
 	f.Kill()
 	f.box.StopRestServer()
 
-	waitLong(t, "the agent to have tried in vain", func() bool { return f.holds(t, retryOf(t, root, 1)) })
+	waitLong(t, "the agent to try again", func() bool {
+		status := f.status(t)
+		return slices.ContainsFunc(status.Held, func(held statusHeld) bool { return held.ID != root }) ||
+			slices.ContainsFunc(status.Jobs, func(at statusJob) bool { return at.ID != root })
+	})
 	f.box.StartRestServer(t)
 	f.waitIdle(t)
 	if made := rig.SnapshotsInRepository(t, access); len(made) != 1 {

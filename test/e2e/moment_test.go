@@ -98,17 +98,18 @@ func (f fleet) addSchedule(t *testing.T, wanted rig.Schedule, groups ...rig.Grou
 
 // agentStatus is what an agent says of itself on its own machine.
 type agentStatus struct {
-	Jobs []struct {
-		ID job.ID `json:"id"`
-	} `json:"jobs"`
+	Jobs        []statusJob    `json:"jobs"`
 	Held        []statusHeld   `json:"held"`
 	Next        []statusMoment `json:"next"`
 	PausedUntil time.Time      `json:"paused_until"`
 }
 
+type statusJob struct {
+	ID job.ID `json:"id"`
+}
+
 type statusHeld struct {
-	ID    job.ID `json:"id"`
-	Waits string `json:"waits"`
+	ID job.ID `json:"id"`
 }
 
 type statusMoment struct {
