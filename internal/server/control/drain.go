@@ -146,23 +146,40 @@ type judgement struct {
 	dispatch bool
 }
 
+// queue is what waits for a host, with what all of it is judged by.
+type queue struct {
+	jobs   []fleet.Job
+	host   fleet.Host
+	pauses []fleet.Pause
+}
+
+func (c *Control) queueOf(ctx context.Context, r reading, id job.HostID) (q queue, err error) {
+	if q.jobs, err = r.QueuedJobs(ctx, id); err != nil || len(q.jobs) == 0 {
+		return q, err
+	}
+	if q.host, err = r.Host(ctx, id); err != nil {
+		return q, err
+	}
+	q.pauses, err = r.Pauses(ctx, c.now())
+	return q, err
+}
+
 // drain is the one pass over what waits for a host. The caller's transaction
 // holds the host; whoever takes away what a run is for calls it there.
 func (c *Control) drain(ctx context.Context, tx *store.Tx, id job.HostID) (d drained, err error) {
-	queued, err := tx.QueuedJobs(ctx, id)
-	if err != nil || len(queued) == 0 {
-		return d, err
-	}
-	host, err := tx.Host(ctx, id)
+	q, err := c.queueOf(ctx, tx, id)
 	if err != nil {
 		return d, err
 	}
-	pauses, err := tx.Pauses(ctx, c.now())
-	if err != nil {
-		return d, err
-	}
-	for _, j := range queued {
-		verdict, err := c.judge(ctx, tx, host, j, pauses)
+	for _, j := range q.jobs {
+		verdict, err := c.judge(ctx, tx, q.host, j, q.pauses)
+		if err == nil && verdict.dispatch {
+			// Counting the slots and taking one must not be interleaved with another
+			// host's, so it is asked again when nobody else can.
+			if err = c.holdSlots(ctx, tx, j); err == nil {
+				verdict, err = c.judge(ctx, tx, q.host, j, q.pauses)
+			}
+		}
 		if err != nil {
 			return d, err
 		}
@@ -187,6 +204,34 @@ func (c *Control) drain(ctx context.Context, tx *store.Tx, id job.HostID) (d dra
 	return d, nil
 }
 
+// stirs tells whether drain would change anything. Where it would not, nobody who
+// has something to write is kept waiting for it.
+func (c *Control) stirs(ctx context.Context, id job.HostID) (bool, error) {
+	q, err := c.queueOf(ctx, c.store, id)
+	if err != nil {
+		return false, err
+	}
+	for _, j := range q.jobs {
+		if verdict, err := c.judge(ctx, c.store, q.host, j, q.pauses); err != nil || verdict != (judgement{}) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// holdSlots keeps others from taking a slot of the rest-server that a job needs one
+// of, until the transaction ends.
+func (c *Control) holdSlots(ctx context.Context, tx *store.Tx, j fleet.Job) error {
+	if info, _ := job.InfoOf(j.Kind); !info.Slot {
+		return nil
+	}
+	repository, err := tx.Repository(ctx, j.Repository)
+	if err != nil || repository.Storage == "" {
+		return err
+	}
+	return tx.HoldHost(ctx, repository.Storage)
+}
+
 func skippedAs(j fleet.Job, cause job.Cause) fleet.Job {
 	j.State, j.Cause = job.Skipped, cause
 	return j
@@ -194,11 +239,11 @@ func skippedAs(j fleet.Job, cause job.Cause) fleet.Job {
 
 // judge says what is to become of a queued job. Everything but a backup goes as
 // soon as its host is there.
-func (c *Control) judge(ctx context.Context, tx *store.Tx, host fleet.Host, j fleet.Job, pauses []fleet.Pause) (judgement, error) {
+func (c *Control) judge(ctx context.Context, r reading, host fleet.Host, j fleet.Job, pauses []fleet.Pause) (judgement, error) {
 	if j.Kind != job.Backup {
 		return judgement{dispatch: host.Online && host.QuarantinedAt.IsZero()}, nil
 	}
-	group, reason, err := c.purposeOf(ctx, tx, j)
+	group, reason, err := c.purposeOf(ctx, r, j)
 	if err != nil || reason != "" {
 		return judgement{abandon: reason, why: abandonSentences[reason]}, err
 	}
@@ -209,26 +254,10 @@ func (c *Control) judge(ctx context.Context, tx *store.Tx, host fleet.Host, j fl
 		}
 		return judgement{abandon: AbandonAttempts, why: why}, nil
 	}
-	if done, ok, err := tx.GroupBusy(ctx, j.Group, wantedSince(j, host.ClockOffset), c.now()); err != nil || ok && done.ID != j.ID {
+	if done, ok, err := r.GroupBusy(ctx, j.Group, wantedSince(j, host.ClockOffset), c.now()); err != nil || ok && done.ID != j.ID {
 		return judgement{by: done.ID}, err
 	}
-	wait, err := c.waits(ctx, tx, host, j, pauses)
-	if err != nil || wait.Reason != "" {
-		return judgement{}, err
-	}
-	// Counting the slots and taking one must not be interleaved with another host's,
-	// so it is asked again when nobody else can. What only waits keeps nobody up.
-	repository, err := tx.Repository(ctx, j.Repository)
-	if err != nil {
-		return judgement{}, err
-	}
-	if repository.Storage == "" {
-		return judgement{dispatch: true}, nil
-	}
-	if err := tx.HoldHost(ctx, repository.Storage); err != nil {
-		return judgement{}, err
-	}
-	wait, err = c.waits(ctx, tx, host, j, pauses)
+	wait, err := c.waits(ctx, r, host, j, pauses)
 	return judgement{dispatch: wait.Reason == ""}, err
 }
 
@@ -244,15 +273,15 @@ func wantedSince(j fleet.Job, ahead time.Duration) time.Time {
 
 // purposeOf loads again what a pending run is for. The reason is why it is for
 // nothing any more.
-func (c *Control) purposeOf(ctx context.Context, tx *store.Tx, j fleet.Job) (fleet.SourceGroup, AbandonReason, error) {
-	group, err := tx.Group(ctx, j.Group)
+func (c *Control) purposeOf(ctx context.Context, r reading, j fleet.Job) (fleet.SourceGroup, AbandonReason, error) {
+	group, err := r.Group(ctx, j.Group)
 	if errors.Is(err, fleet.ErrNotFound) {
 		return group, AbandonGroupGone, nil
 	}
 	if err != nil || j.Schedule == "" {
 		return group, "", err
 	}
-	planned, err := tx.Schedule(ctx, j.Schedule)
+	planned, err := r.Schedule(ctx, j.Schedule)
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
 		return group, AbandonScheduleGone, nil

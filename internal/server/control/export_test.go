@@ -53,3 +53,9 @@ func (c *Control) Visit(now time.Time, end func()) (leave func(), ok bool) {
 
 // Publish sends an event.
 func (c *Control) Publish(event Event) { c.events.publish(event) }
+
+// Sweep ends the sessions of dead nodes.
+func (c *Control) Sweep(ctx context.Context) error { return c.sweep(ctx) }
+
+// HostsToDrain lists whom a tick visits.
+func (c *Control) HostsToDrain(ctx context.Context) ([]job.HostID, error) { return c.hostsToDrain(ctx) }

@@ -36,13 +36,20 @@ func (c *Control) Start(ctx context.Context) error {
 				return err
 			}
 		}
-		_, err := tx.NodeLease(ctx, c.node, c.now(), c.now().Add(leaseBeats*c.beat))
-		return err
+		return c.renew(ctx, tx)
 	})
 	if err != nil {
 		return err
 	}
 	return c.sweep(ctx)
+}
+
+// renew shows that this node lives. The time is that of the transaction: whatever
+// is written at once by thousands of hosts may have kept it waiting.
+func (c *Control) renew(ctx context.Context, tx *store.Tx) error {
+	now := c.now()
+	_, err := tx.NodeLease(ctx, c.node, now, now.Add(leaseBeats*c.beat))
+	return err
 }
 
 // Run does what a node does by itself until ctx ends, then ends the sessions
@@ -82,10 +89,10 @@ func (c *Control) runOnce(ctx context.Context, did *duties) {
 	now := c.now()
 	seen := due(&did.seen, now, seenEvery)
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.NodeLease(ctx, c.node, now, now.Add(leaseBeats*c.beat)); err != nil || !seen {
+		if err := c.renew(ctx, tx); err != nil || !seen {
 			return err
 		}
-		return tx.SeenHosts(ctx, c.node, now)
+		return tx.SeenHosts(ctx, c.node, c.now())
 	})
 	if err != nil {
 		c.log.Error("lease of this node not renewed", "error", err)
@@ -116,6 +123,10 @@ func (c *Control) sweep(ctx context.Context) error {
 	var pokes []job.HostID
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
 		waiting, lost, pokes = nil, nil, nil
+		// The sessions of a node that has to wait for its turn to write are not dead.
+		if err := c.renew(ctx, tx); err != nil {
+			return err
+		}
 		hosts, err := tx.DeadSessions(ctx, c.now())
 		if err != nil {
 			return err

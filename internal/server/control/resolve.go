@@ -42,6 +42,8 @@ type reading interface {
 	Schedule(context.Context, job.ScheduleID) (fleet.Schedule, error)
 	SchedulesOf(context.Context, job.HostID) ([]fleet.Schedule, error)
 	Pauses(context.Context, time.Time) ([]fleet.Pause, error)
+	QueuedJobs(context.Context, job.HostID) ([]fleet.Job, error)
+	GroupBusy(ctx context.Context, group job.GroupID, from, to time.Time) (fleet.Job, bool, error)
 	WritingJob(context.Context, job.HostID, job.RepositoryID, job.ID) (fleet.Job, bool, error)
 	SlotsHeld(context.Context, job.HostID, time.Time) (int, error)
 	Line(ctx context.Context, storage job.HostID, now time.Time, limit, offset int) ([]store.InLine, error)

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -85,12 +84,14 @@ func (c *Control) endedHere(ctx context.Context, host job.HostID, id job.ID, beg
 // admitted lists the jobs of the host of s that have not ended, after those that
 // wait were judged.
 func (c *Control) admitted(ctx context.Context, s *session) ([]fleet.Job, error) {
-	active, err := c.store.ActiveJobs(ctx, s.host)
-	if err != nil || !slices.ContainsFunc(active, func(j fleet.Job) bool { return j.State == job.Queued }) {
-		return active, err
+	if stirs, err := c.stirs(ctx, s.host); err != nil {
+		return nil, err
+	} else if !stirs {
+		return c.store.ActiveJobs(ctx, s.host)
 	}
+	var active []fleet.Job
 	var done drained
-	err = c.store.Write(ctx, func(tx *store.Tx) error {
+	err := c.store.Write(ctx, func(tx *store.Tx) (err error) {
 		if err := c.speaks(ctx, tx, s); err != nil {
 			return err
 		}
