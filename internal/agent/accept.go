@@ -124,9 +124,13 @@ func (a *Agent) takeCancel(cancel *api.Cancel) error {
 	return nil
 }
 
+// maxReason bounds the server's words in a record, in bytes: one that does not fit
+// would end the session, and each one after it.
+const maxReason = 4 << 10
+
 // endBefore is the end of a job that this agent never began, in the server's words.
 func endBefore(cancel *api.Cancel) api.Ended {
-	ended := api.Ended{State: job.Cancelled, Cause: cancel.Cause, Error: cancel.Error}
+	ended := api.Ended{State: job.Cancelled, Cause: cancel.Cause, Error: shorten(cancel.Error, maxReason)}
 	if cancel.State == job.Skipped {
 		ended.State = job.Skipped
 	}

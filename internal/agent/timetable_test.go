@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,34 +59,6 @@ func TestAPlanIsReadAsFarAsItCanBe(t *testing.T) {
 	}
 	if empty := readPlan(nil, time.Time{}); len(empty.nextMoments(noon, 5)) != 0 || empty.asks(api.Due{Group: "g"}) == "" {
 		t.Error("no plan asks for something")
-	}
-}
-
-// TestAPlanThatNoServerShouldSend costs no more than a plan may.
-func TestAPlanThatNoServerShouldSend(t *testing.T) {
-	plan := planOf(1)
-	for range 10_000 {
-		plan.Schedules = append(plan.Schedules, api.PlanSchedule{ID: "same", Rule: ruleOf("every day")})
-	}
-	plan.PausedUntil = math.MaxInt64
-	r := newClockRig(t, plan)
-	var reports []api.Report
-	records, err := r.journal.Read(0, 8<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, record := range records {
-		report := api.Report{}
-		if err := json.Unmarshal(record.Body, &report); err != nil || record.Kind != api.RecordReport {
-			t.Fatal(record.Kind, err)
-		}
-		reports = append(reports, report)
-	}
-	if len(reports) != 1 || len(reports[0].Detail) > 2000 || !strings.HasSuffix(reports[0].Detail, "So it is with 9995 more.") {
-		t.Errorf("%d reports, the first is %.2000v", len(reports), reports)
-	}
-	if err := r.writeStatus(); err != nil {
-		t.Error(err)
 	}
 }
 
