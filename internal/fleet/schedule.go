@@ -21,7 +21,7 @@ type Schedule struct {
 	UpdatedAt time.Time
 }
 
-// Defaults of a new schedule.
+// DefaultJitterSeconds is the spread of a new schedule.
 const DefaultJitterSeconds = 300
 
 // MaxSchedules is how many schedules a host may have.

@@ -49,7 +49,7 @@ func (s *statements) prepare() {
 		if s.prepared[query] != nil || len(s.prepared) >= maxStatements {
 			continue
 		}
-		if made, err := s.db.PrepareContext(context.Background(), query); err == nil {
+		if made, err := s.db.PrepareContext(context.Background(), query); err == nil { //nolint:sqlclosecheck // it is kept, and closed with its database
 			s.prepared[query] = made
 		}
 	}
@@ -58,7 +58,7 @@ func (s *statements) prepare() {
 
 // QueryContext implements queryer.
 func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if found := s.findNow(query); found != nil {
+	if found := s.findNow(query); found != nil { //nolint:sqlclosecheck // it is kept
 		return found.QueryContext(ctx, args...)
 	}
 	return s.db.QueryContext(ctx, query, args...)
@@ -66,7 +66,7 @@ func (s *statements) QueryContext(ctx context.Context, query string, args ...any
 
 // QueryRowContext implements queryer.
 func (s *statements) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if found := s.findNow(query); found != nil {
+	if found := s.findNow(query); found != nil { //nolint:sqlclosecheck // it is kept
 		return found.QueryRowContext(ctx, args...)
 	}
 	return s.db.QueryRowContext(ctx, query, args...)
@@ -89,21 +89,21 @@ type prepared struct {
 
 func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if found := p.statements.find(query); found != nil {
-		return p.StmtContext(ctx, found).QueryContext(ctx, args...)
+		return p.StmtContext(ctx, found).QueryContext(ctx, args...) //nolint:sqlclosecheck // it ends with the transaction
 	}
 	return p.Tx.QueryContext(ctx, query, args...)
 }
 
 func (p prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if found := p.statements.find(query); found != nil {
-		return p.StmtContext(ctx, found).QueryRowContext(ctx, args...)
+		return p.StmtContext(ctx, found).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // it ends with the transaction
 	}
 	return p.Tx.QueryRowContext(ctx, query, args...)
 }
 
 func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if found := p.statements.find(query); found != nil {
-		return p.StmtContext(ctx, found).ExecContext(ctx, args...)
+		return p.StmtContext(ctx, found).ExecContext(ctx, args...) //nolint:sqlclosecheck // it ends with the transaction
 	}
 	return p.Tx.ExecContext(ctx, query, args...)
 }

@@ -63,7 +63,7 @@ func checkDue(id job.ID, body *api.Due) error {
 	if body.By != "" && !job.ValidID(string(body.By)) {
 		return errors.New("the id of the job that stands for it is none")
 	}
-	switch body.Skip {
+	switch body.Skip { //nolint:exhaustive // no other cause is a reason to skip a moment
 	case "":
 		if body.Until != 0 || body.Moments != 0 {
 			return errors.New("it stands for several moments but is not skipped")

@@ -203,7 +203,7 @@ func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) erro
 		a.after.tell(Event{NounRepository, string(j.Repository)}, Event{NounEnrollment, ""})
 		a.after.pokes = append(a.after.pokes, pokes...)
 		return err
-	case job.Snapshots, job.Unlock: // nothing follows
+	case job.Snapshots, job.Unlock, job.PreviewSources: // nothing follows
 	}
 	return nil
 }

@@ -115,15 +115,15 @@ func fitsOutcome(o Occurrence, wanted string) bool {
 // words says in one sentence what became of an occurrence.
 func (o Occurrence) words() string {
 	one := o.last()
-	switch {
-	case one.State == job.Skipped:
+	switch one.State { //nolint:exhaustive // all others have ended
+	case job.Skipped:
 		return skippedWords(one)
-	case one.State == job.Queued, one.State == job.Sent:
+	case job.Queued, job.Sent:
 		if one.Retry > 0 {
 			return fmt.Sprintf("The %s retry waits for its turn.", ordinalText(one.Retry))
 		}
 		return "It waits for its turn."
-	case one.State == job.Running:
+	case job.Running:
 		return "It runs now" + o.delayWords() + "."
 	}
 	text := "It did its work"

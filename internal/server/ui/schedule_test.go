@@ -157,8 +157,8 @@ func TestTheHistoryKeepsChainsTogetherAndIsFiltered(t *testing.T) {
 	start := time.Now().Truncate(time.Hour)
 	for n := 1; n <= 150; n++ {
 		at := start.Add(-time.Duration(n) * time.Hour)
-		switch {
-		case n == 7 || n == 110:
+		switch n {
+		case 7, 110:
 			root := r.occurrence(planned, group, at, job.Failed, func(one *fleet.Job) { one.Error = "The repository does not answer." })
 			for retry := 1; retry <= 3; retry++ {
 				r.occurrence(planned, group, at, job.Succeeded, func(one *fleet.Job) {
@@ -172,7 +172,7 @@ func TestTheHistoryKeepsChainsTogetherAndIsFiltered(t *testing.T) {
 					}
 				})
 			}
-		case n == 12:
+		case 12:
 			r.occurrence(planned, group, at, job.Skipped, func(one *fleet.Job) { one.Cause, one.By = job.CauseOverlapped, "X" })
 		default:
 			r.occurrence(planned, group, at, job.Succeeded, nil)
