@@ -180,7 +180,7 @@ func testTampering(t *testing.T, engine string) {
 		"nothing":                      nil,
 		"an unsealed entry is no harm": {"DELETE FROM audit WHERE seal = 0"},
 		"entry removed":                {"DELETE FROM audit WHERE subject = 'H1' AND seal = 2"},
-		"first entry removed":          {"DELETE FROM audit WHERE id = (SELECT min(id) FROM audit)"},
+		"first entry removed":          {"DELETE FROM audit WHERE id = (SELECT min(id) FROM audit WHERE seal = 1)"},
 		"all entries of a seal":        {"DELETE FROM audit WHERE seal = 2"},
 		"actor changed":                {"UPDATE audit SET actor = 'bob' WHERE seal = 1 AND subject = 'H0'"},
 		"detail changed":               {"UPDATE audit SET detail = '{\"n\":2}' WHERE seal = 3 AND subject = 'H2'"},
