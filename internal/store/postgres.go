@@ -51,5 +51,5 @@ func openPostgres(ctx context.Context, url string) (*Store, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: PostgreSQL does not answer: %w", err), db.Close())
 	}
-	return &Store{reader: reader{q: db}, reads: db, writes: db, engine: postgresEngine{}}, nil
+	return &Store{reader: reader{q: plainText{db}}, reads: db, writes: db, engine: postgresEngine{}}, nil
 }

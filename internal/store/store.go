@@ -116,7 +116,7 @@ func (s *Store) writeOnce(ctx context.Context, change func(*Tx) error) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
-	if err := change(&Tx{reader{q: tx}, tx, s.engine}); err != nil {
+	if err := change(&Tx{reader{q: plainText{tx}}, plainText{tx}, s.engine}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -460,6 +460,12 @@ func testOddText(t *testing.T, s *store.Store) {
 	if err != nil || !strings.Contains(got.Error, "'quotes\" \n \\") || len(got.Summary.Findings) != 1 {
 		t.Errorf("Job = %+v, %v", got, err)
 	}
+	if _, err := s.Job(ctx, job.ID(odd)); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("a job with odd text for an id: %v", err)
+	}
+	if list, _, err := s.Hosts(ctx, store.HostFilter{Text: odd}); err != nil || len(list) != 0 {
+		t.Errorf("hosts by odd text: %v, %v", list, err)
+	}
 }
 
 func testEnrollment(t *testing.T, s *store.Store) {
