@@ -41,9 +41,11 @@ type light struct {
 
 // crowd are the light agents of one server.
 type crowd struct {
-	url    string
-	agents []*light
-	stop   func() // ends all of them
+	url     string
+	agents  []*light
+	stop    func() // ends all of them
+	shift   *shift // what becomes of the jobs that they are sent; nil is nothing
+	running sync.WaitGroup
 
 	mutex sync.Mutex
 	// joined holds when each agent was welcomed last.
@@ -52,16 +54,16 @@ type crowd struct {
 
 // startCrowd lets agents with the keys of these hosts connect, all within a
 // second as agents do, until the test ends.
-func startCrowd(t testing.TB, url string, hosts []seeded) *crowd {
+func startCrowd(t testing.TB, url string, hosts []seeded, work *shift) *crowd {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	c := &crowd{url: url, joined: map[*light]time.Time{}, stop: func() { cancel(); running.Wait() }}
+	c := &crowd{url: url, joined: map[*light]time.Time{}, shift: work}
+	c.stop = func() { cancel(); c.running.Wait() }
 	t.Cleanup(c.stop)
 	for _, host := range hosts {
 		agent := &light{seeded: host, crowd: c, journal: job.NewULID(time.Now()), appended: make(chan struct{}, 1)}
 		c.agents = append(c.agents, agent)
-		running.Go(func() { agent.run(ctx) })
+		c.running.Go(func() { agent.run(ctx) })
 	}
 	return c
 }
@@ -90,11 +92,11 @@ func (c *crowd) await(t testing.TB, from time.Time) (waits samples) {
 	return waits
 }
 
-// until waits for what all agents must have come to, for two minutes, and fails
+// until waits for what all agents must have come to, for six minutes, and fails
 // with what went wrong for those that have not.
 func (c *crowd) until(t testing.TB, what string, done func() (count int, all bool)) {
 	t.Helper()
-	const patience = 2 * time.Minute
+	const patience = 6 * time.Minute
 	deadline := time.Now().Add(patience)
 	testkit.WaitFor(t, patience+time.Minute, "all agents to be "+what, func() bool {
 		count, all := done()
@@ -215,6 +217,9 @@ func (a *light) read(ctx context.Context, conn *websocket.Conn) error {
 			a.plan = body.Digest
 		}
 		a.mutex.Unlock()
+		if order, ok := body.(*api.Job); ok && a.crowd.shift != nil {
+			a.crowd.running.Go(func() { a.carryOut(ctx, order) })
+		}
 	}
 }
 
@@ -253,21 +258,31 @@ func (a *light) finishBackup(t testing.TB, group job.GroupID) job.ID {
 	if err != nil {
 		t.Fatalf("encode a spec: %v", err)
 	}
-	bodies := []struct {
-		kind api.RecordKind
-		body any
-	}{
-		{api.RecordAccepted, api.Accepted{Kind: job.Backup, Origin: job.ByPerson, Spec: spec}},
-		{api.RecordStarted, api.Started{PID: 1}},
-		{api.RecordLog, api.Log{Lines: []job.LogLine{{At: now.UnixMilli(), Level: job.LogInfo, Text: "files: 1 new, 0 changed, 9999 unmodified"}}}},
-		{api.RecordEnded, api.Ended{State: job.Succeeded, ExitCode: new(int), Summary: &job.Summary{FilesNew: 1}}},
-	}
+	a.append(id,
+		entry{api.RecordAccepted, api.Accepted{Kind: job.Backup, Origin: job.ByPerson, Spec: spec}},
+		entry{api.RecordStarted, api.Started{PID: 1}},
+		entry{api.RecordLog, api.Log{Lines: []job.LogLine{{At: now.UnixMilli(), Level: job.LogInfo, Text: "files: 1 new, 0 changed, 9999 unmodified"}}}},
+		well)
+	return id
+}
+
+// entry is a record that an agent journals.
+type entry struct {
+	kind api.RecordKind
+	body any
+}
+
+// well is how the backups of light agents end.
+var well = entry{api.RecordEnded, api.Ended{State: job.Succeeded, ExitCode: new(int), Summary: &job.Summary{FilesNew: 1}}}
+
+// append journals records of one job, and wakes the writer.
+func (a *light) append(id job.ID, entries ...entry) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	for _, b := range bodies {
-		record, err := api.NewRecord(b.kind, id, now.UnixMilli(), b.body)
+	for _, one := range entries {
+		record, err := api.NewRecord(one.kind, id, time.Now().UnixMilli(), one.body)
 		if err != nil {
-			t.Fatalf("journal: %v", err)
+			panic(err) // of the few bodies that there are here none is too large
 		}
 		record.Seq = uint64(len(a.records)) + 1
 		a.records = append(a.records, record)
@@ -276,7 +291,6 @@ func (a *light) finishBackup(t testing.TB, group job.GroupID) job.ID {
 	case a.appended <- struct{}{}:
 	default:
 	}
-	return id
 }
 
 func send(ctx context.Context, conn *websocket.Conn, body any) error {

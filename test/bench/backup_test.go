@@ -140,7 +140,7 @@ func (s *smallFleet) besideBareRestic(t testing.TB, table *figures) {
 	table.add("backup of 10,000 new small files − bare restic", ms(extra.at(50)), "≤ 50 ms",
 		fmt.Sprintf("median; before and after the restic process the agent's way takes %s", ms(around.at(50))))
 
-	db := openStore(t, s.server.Dir)
+	db := openStore(t, s.server)
 	defer func() { _ = db.Close() }()
 	rows, lines := logRows(t, db, last.job)
 	table.add("log rows that such a backup leaves", fmt.Sprint(rows), "≤ 100 an hour", fmt.Sprintf("%d lines; a row holds up to 64 KiB of them", lines))

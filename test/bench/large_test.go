@@ -44,7 +44,7 @@ func startLarge(t testing.TB, table *figures) *largeFleet {
 	certify(t)
 	l.server.URL = "https://" + l.server.Listen
 
-	db := openStore(t, l.server.Dir)
+	db := openStore(t, l.server)
 	l.hosts = seedHosts(t, db, *hosts)
 	seedJobs(t, db, l.hosts, *jobs)
 	l.longJob = seedLog(t, db, l.hosts[0], longLog)
@@ -95,7 +95,7 @@ func certify(t testing.TB) {
 func (l *largeFleet) connect(t testing.TB, table *figures) {
 	t.Helper()
 	began := time.Now()
-	l.crowd = startCrowd(t, l.server.URL, l.hosts[:*agents])
+	l.crowd = startCrowd(t, l.server.URL, l.hosts[:*agents], nil)
 	l.crowd.await(t, time.Time{})
 	took := time.Since(began)
 	pause(t, 5*time.Second)
@@ -109,7 +109,7 @@ func (l *largeFleet) connect(t testing.TB, table *figures) {
 // pages measures how soon the pages that people look at most are there.
 func (l *largeFleet) pages(t testing.TB, table *figures) {
 	t.Helper()
-	person := l.signIn(t)
+	person := signIn(t, l.server)
 	program := &http.Client{Transport: bearer{l.server.API.Token}}
 	for _, page := range []struct {
 		what, path, design string
@@ -119,24 +119,24 @@ func (l *largeFleet) pages(t testing.TB, table *figures) {
 		{"Fleet page", "/", "p99 ≤ 100 ms", person},
 		{fmt.Sprintf("job page of a job with %d log lines", longLog), "/jobs/" + string(l.longJob), "≤ 20 ms", person},
 	} {
-		waits, size := l.visit(t, page.client, page.path, 300)
+		waits, size := visit(t, page.client, l.server.URL+page.path, 300)
 		table.add(page.what, waits.spread(), page.design, fmt.Sprintf("%d hosts, %d jobs; %d KiB; one after another, TLS", *hosts, *jobs, size>>10))
 	}
 }
 
 // visit gets a page again and again.
-func (l *largeFleet) visit(t testing.TB, client *http.Client, path string, times int) (waits samples, size int) {
+func visit(t testing.TB, client *http.Client, address string, times int) (waits samples, size int) {
 	t.Helper()
 	for range times {
 		began := time.Now()
-		response, err := client.Get(l.server.URL + path)
+		response, err := client.Get(address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(response.Body)
 		waits = append(waits, time.Since(began))
 		if _ = response.Body.Close(); err != nil || response.StatusCode != http.StatusOK || strings.Contains(string(body), `name="password"`) {
-			t.Fatalf("%s was answered %s: %v\n%.500s", path, response.Status, err, body)
+			t.Fatalf("%s was answered %s: %v\n%.500s", address, response.Status, err, body)
 		}
 		size = len(body)
 	}
@@ -144,14 +144,14 @@ func (l *largeFleet) visit(t testing.TB, client *http.Client, path string, times
 }
 
 // signIn gives a browser in which the administrator has signed in.
-func (l *largeFleet) signIn(t testing.TB) *http.Client {
+func signIn(t testing.TB, server *rig.Server) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.PostForm(l.server.URL+"/sign-in", url.Values{"username": {l.server.User}, "password": {l.server.Password}})
+	response, err := client.PostForm(server.URL+"/sign-in", url.Values{"username": {server.User}, "password": {server.Password}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func (l *largeFleet) restart(t testing.TB, table *figures) {
 	l.crowd.until(t, "acknowledged", l.crowd.acknowledged)
 	all := time.Since(began)
 
-	db := openStore(t, l.server.Dir)
+	db := openStore(t, l.server)
 	defer func() { _ = db.Close() }()
 	for id := range made {
 		if j, err := db.Job(t.Context(), id); err == nil && j.State == job.Succeeded && j.LogLines == 1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/store"
+	"github.com/restic-manager/restic-manager/test/rig"
 )
 
 // seeded is a host that was written into the database, with the key that its
@@ -24,14 +25,17 @@ type seeded struct {
 	repository job.RepositoryID
 }
 
-// openStore opens the SQLite database in a server's data folder, and makes it
-// if there is none.
-func openStore(t testing.TB, dir string) *store.Store {
+// openStore opens the database of a server, and makes it if there is none.
+func openStore(t testing.TB, server *rig.Server) *store.Store {
 	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(server.Dir, 0o700); err != nil {
 		t.Fatalf("make a data folder: %v", err)
 	}
-	s, err := store.Open(t.Context(), filepath.Join(dir, "restic-manager.db"))
+	url := server.Database
+	if url == "" {
+		url = filepath.Join(server.Dir, "restic-manager.db")
+	}
+	s, err := store.Open(t.Context(), url)
 	if err != nil {
 		t.Fatalf("open the database: %v", err)
 	}

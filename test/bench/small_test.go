@@ -70,14 +70,14 @@ func startSmall(t testing.TB, table *figures) *smallFleet {
 	s.watched = watchProgram(t, s.restic)
 	s.sources = inMemory(t)
 
-	db := openStore(t, s.server.Dir)
+	db := openStore(t, s.server)
 	hosts := seedHosts(t, db, lightOnes)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	health, page := startTimes(t, s.server, 7)
 	table.add("server, start to first 200", health.spread(), "≤ 100 ms", fmt.Sprintf("of /healthz; of the sign-in page p50 %s", ms(page.at(50))))
-	s.crowd = startCrowd(t, s.server.URL, hosts)
+	s.crowd = startCrowd(t, s.server.URL, hosts, nil)
 	s.crowd.await(t, time.Time{})
 	s.box.WaitOnline(t)
 	s.endpoint.WaitOnline(t)
