@@ -8,7 +8,6 @@ type Trouble string
 
 // Troubles.
 const (
-	TroubleNone           Trouble = ""
 	TroubleNoRepository   Trouble = "no_repository"
 	TroubleLocked         Trouble = "locked"
 	TroublePassword       Trouble = "wrong_password"

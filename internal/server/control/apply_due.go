@@ -126,7 +126,7 @@ func (a *applier) dueAgain(ctx context.Context, j fleet.Job, body *api.Due) erro
 }
 
 // newDue makes the row of a due record. The reason is why it is for nothing.
-func (a *applier) newDue(ctx context.Context, r api.Record, body *api.Due) (fleet.Job, AbandonReason, error) {
+func (a *applier) newDue(ctx context.Context, r api.Record, body *api.Due) (fleet.Job, abandonReason, error) {
 	group, err := a.tx.Group(ctx, body.Group)
 	if err != nil && !errors.Is(err, fleet.ErrNotFound) {
 		return fleet.Job{}, "", err
@@ -149,7 +149,7 @@ func (a *applier) newDue(ctx context.Context, r api.Record, body *api.Due) (flee
 		j.Origin, j.AskedBy = root.Origin, root.AskedBy
 	}
 	_, reason, err := a.c.purposeOf(ctx, a.tx, j)
-	if err != nil || reason == "" || reason == AbandonScheduleDisabled || reason == AbandonGroupLeft {
+	if err != nil || reason == "" || reason == abandonScheduleDisabled || reason == abandonGroupLeft {
 		return j, reason, err // its agent had not heard
 	}
 	// It derives from nothing that this host has: kept from the agent's account,

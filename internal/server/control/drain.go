@@ -114,33 +114,9 @@ func (c *Control) settleDrained(ctx context.Context, d drained) {
 	}
 }
 
-// AbandonReason says why a pending run was given up. The audit log names it.
-type AbandonReason string
-
-// Reasons.
-const (
-	AbandonScheduleGone     AbandonReason = "schedule_gone"
-	AbandonScheduleDisabled AbandonReason = "schedule_disabled"
-	AbandonGroupGone        AbandonReason = "source_group_gone"
-	AbandonGroupLeft        AbandonReason = "source_group_left_schedule"
-	AbandonAttempts         AbandonReason = "attempts_used_up"
-	AbandonHostRemoved      AbandonReason = "host_removed"
-	AbandonUnresolvable     AbandonReason = "can_not_be_sent"
-)
-
-// abandonSentences tell each reason to a person.
-var abandonSentences = map[AbandonReason]string{
-	AbandonScheduleGone:     "Its schedule was removed before it could start.",
-	AbandonScheduleDisabled: "Its schedule was disabled before it could start.",
-	AbandonGroupGone:        "Its source group was removed before it could start.",
-	AbandonGroupLeft:        "Its source group was taken out of the schedule before it could start.",
-	AbandonAttempts:         "All its attempts are used up. The next moment of its schedule begins anew.",
-	AbandonHostRemoved:      "Its host was removed before it could start.",
-}
-
 // judgement is what is to become of one pending run.
 type judgement struct {
-	abandon  AbandonReason // "" is not
+	abandon  abandonReason // "" is not
 	why      string        // the sentence
 	by       job.ID        // the job that has satisfied it; "" is none
 	dispatch bool
@@ -232,11 +208,6 @@ func (c *Control) holdSlots(ctx context.Context, tx *store.Tx, j fleet.Job) erro
 	return tx.HoldHost(ctx, repository.Storage)
 }
 
-func skippedAs(j fleet.Job, cause job.Cause) fleet.Job {
-	j.State, j.Cause = job.Skipped, cause
-	return j
-}
-
 // judge says what is to become of a queued job. Everything but a backup goes as
 // soon as its host is there.
 func (c *Control) judge(ctx context.Context, r reading, host fleet.Host, j fleet.Job, pauses []fleet.Pause) (judgement, error) {
@@ -248,11 +219,14 @@ func (c *Control) judge(ctx context.Context, r reading, host fleet.Host, j fleet
 		return judgement{abandon: reason, why: abandonSentences[reason]}, err
 	}
 	if j.Attempt > 0 && j.Attempt >= group.Options.RetryMax {
-		why := abandonSentences[AbandonAttempts]
+		why := abandonSentences[abandonAttempts]
+		if j.IsOccurrence() {
+			why += " The next moment of its schedule begins anew."
+		}
 		if j.Error != "" {
 			why += " The last one: " + j.Error
 		}
-		return judgement{abandon: AbandonAttempts, why: why}, nil
+		return judgement{abandon: abandonAttempts, why: why}, nil
 	}
 	if done, ok, err := r.GroupBusy(ctx, j.Group, wantedSince(j, host.ClockOffset), c.now()); err != nil || ok && done.ID != j.ID {
 		return judgement{by: done.ID}, err
@@ -273,10 +247,10 @@ func wantedSince(j fleet.Job, ahead time.Duration) time.Time {
 
 // purposeOf loads again what a pending run is for. The reason is why it is for
 // nothing any more.
-func (c *Control) purposeOf(ctx context.Context, r reading, j fleet.Job) (fleet.SourceGroup, AbandonReason, error) {
+func (c *Control) purposeOf(ctx context.Context, r reading, j fleet.Job) (fleet.SourceGroup, abandonReason, error) {
 	group, err := r.Group(ctx, j.Group)
 	if errors.Is(err, fleet.ErrNotFound) {
-		return group, AbandonGroupGone, nil
+		return group, abandonGroupGone, nil
 	}
 	if err != nil || j.Schedule == "" {
 		return group, "", err
@@ -284,13 +258,13 @@ func (c *Control) purposeOf(ctx context.Context, r reading, j fleet.Job) (fleet.
 	planned, err := r.Schedule(ctx, j.Schedule)
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
-		return group, AbandonScheduleGone, nil
+		return group, abandonScheduleGone, nil
 	case err != nil:
 		return group, "", err
 	case !planned.Enabled:
-		return group, AbandonScheduleDisabled, nil
+		return group, abandonScheduleDisabled, nil
 	case !slices.Contains(planned.Groups, j.Group):
-		return group, AbandonGroupLeft, nil
+		return group, abandonGroupLeft, nil
 	}
 	return group, "", nil
 }
@@ -365,38 +339,6 @@ func runDetail(j fleet.Job) map[string]any {
 		detail["scheduled_at"] = j.ScheduledAt.UTC().Format(time.RFC3339)
 	}
 	return detail
-}
-
-// abandon gives a pending run up for good.
-func (c *Control) abandon(ctx context.Context, tx *store.Tx, j fleet.Job, reason AbandonReason, why string) error {
-	moved, err := tx.MoveJob(ctx, j.ID, j.State, job.Skipped, job.ByServer, c.now())
-	if err != nil || !moved {
-		return err
-	}
-	if err := tx.EndJob(ctx, j.ID, store.End{At: c.now(), Cause: job.CauseAbandoned, Error: why}); err != nil {
-		return err
-	}
-	action := "pending_run.abandoned"
-	if j.Kind != job.Backup {
-		action = "job.abandoned"
-	}
-	detail := runDetail(j)
-	detail["reason"] = reason
-	return c.audit(ctx, tx, auth.Server, action, NounJob, string(j.ID), detail)
-}
-
-// skip ends a pending run that another job stands for.
-func (c *Control) skip(ctx context.Context, tx *store.Tx, j fleet.Job, cause job.Cause, by job.ID, why, action string) error {
-	moved, err := tx.MoveJob(ctx, j.ID, j.State, job.Skipped, job.ByServer, c.now())
-	if err != nil || !moved {
-		return err
-	}
-	if err := tx.EndJob(ctx, j.ID, store.End{At: c.now(), Cause: cause, By: by, Error: why}); err != nil {
-		return err
-	}
-	detail := runDetail(j)
-	detail["by"] = by
-	return c.audit(ctx, tx, auth.Server, action, NounJob, string(j.ID), detail)
 }
 
 // postpone takes back a job that its agent refused or did not answer: an attempt

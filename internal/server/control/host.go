@@ -127,7 +127,7 @@ func (c *Control) RemoveHost(ctx context.Context, who auth.Identity, id job.Host
 		}
 		for i, j := range ended {
 			if j.Kind == job.Backup && j.State != job.Running {
-				if err := c.abandon(ctx, tx, j, AbandonHostRemoved, abandonSentences[AbandonHostRemoved]); err != nil {
+				if err := c.abandon(ctx, tx, j, abandonHostRemoved, abandonSentences[abandonHostRemoved]); err != nil {
 					return err
 				}
 				ended[i] = skippedAs(j, job.CauseAbandoned)

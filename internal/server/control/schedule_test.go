@@ -14,7 +14,6 @@ import (
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/schedule"
-	"github.com/restic-manager/restic-manager/internal/server/control"
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
@@ -217,24 +216,24 @@ func sorted(ids ...job.GroupID) []job.GroupID {
 func TestWhatWaitsIsAbandonedWithItsSchedule(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*rig, fleet.Schedule, fleet.SourceGroup, fleet.SourceGroup) error
-		reason control.AbandonReason
+		reason string // as the audit names it
 	}{
 		"removed": {func(r *rig, s fleet.Schedule, _, _ fleet.SourceGroup) error {
 			return r.DeleteSchedule(r.t.Context(), auth.Server, s.ID)
-		}, control.AbandonScheduleGone},
+		}, "schedule_gone"},
 		"disabled": {func(r *rig, s fleet.Schedule, _, _ fleet.SourceGroup) error {
 			s.Enabled = false
 			_, err := r.UpdateSchedule(r.t.Context(), auth.Server, s)
 			return err
-		}, control.AbandonScheduleDisabled},
+		}, "schedule_disabled"},
 		"another group": {func(r *rig, s fleet.Schedule, _, other fleet.SourceGroup) error {
 			s.Groups = []job.GroupID{other.ID}
 			_, err := r.UpdateSchedule(r.t.Context(), auth.Server, s)
 			return err
-		}, control.AbandonGroupLeft},
+		}, "source_group_left_schedule"},
 		"group removed": {func(r *rig, _ fleet.Schedule, g, _ fleet.SourceGroup) error {
 			return r.DeleteGroup(r.t.Context(), auth.Server, g.ID)
-		}, control.AbandonGroupGone},
+		}, "source_group_gone"},
 		"renamed": {func(r *rig, s fleet.Schedule, _, _ fleet.SourceGroup) error {
 			s.Name = "nightly"
 			_, err := r.UpdateSchedule(r.t.Context(), auth.Server, s)
@@ -262,7 +261,7 @@ func TestWhatWaitsIsAbandonedWithItsSchedule(t *testing.T) {
 			}
 			list, _, err := r.store.AuditEntries(t.Context(), store.AuditFilter{Subject: string(id)})
 			if err != nil || !slices.ContainsFunc(list, func(e fleet.AuditEntry) bool {
-				return e.Action == "pending_run.abandoned" && strings.Contains(e.Detail, string(row.reason))
+				return e.Action == "pending_run.abandoned" && strings.Contains(e.Detail, row.reason)
 			}) {
 				t.Errorf("the audit says %+v, %v", list, err)
 			}

@@ -259,7 +259,7 @@ func (c *Control) dispatch(ctx context.Context, s *session, host fleet.Host, j f
 		c.log.Error("job not sent", "job", j.ID, "host", j.Host, "error", reason.cause)
 	}
 	err = c.store.Write(ctx, func(tx *store.Tx) error {
-		return c.abandon(ctx, tx, j, AbandonUnresolvable, reason.sentence)
+		return c.abandon(ctx, tx, j, abandonUnresolvable, reason.sentence)
 	})
 	c.changedJobs(j)
 	c.moveLines(ctx, j)
