@@ -193,8 +193,9 @@ func (a *applier) inPause(ctx context.Context, j fleet.Job) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	at := j.ScheduledAt.Add(-a.s.offset)
 	for _, p := range pauses {
-		if p.Covers(j.Host, host.Tags) && !j.ScheduledAt.Before(p.CreatedAt) && j.ScheduledAt.Before(p.Until) {
+		if p.Covers(j.Host, host.Tags) && !at.Before(p.CreatedAt) && at.Before(p.Until) {
 			return true, nil
 		}
 	}

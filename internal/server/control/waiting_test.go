@@ -6,6 +6,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/server/control"
 	"github.com/restic-manager/restic-manager/internal/testkit"
@@ -33,6 +34,24 @@ func TestAClockThatIsBehind(t *testing.T) {
 			t.Errorf("%s behind: order = %+v", behind, order)
 		}
 		a.carryOut(await[*api.Job](a, 2), job.Succeeded)
+	}
+}
+
+// TestAPauseOfAClockThatIsBehind: a moment lies in it by the server's clock.
+func TestAPauseOfAClockThatIsBehind(t *testing.T) {
+	r := newRig(t)
+	a := r.endpoint("web")
+	g := r.group(a.host, "etc")
+	planned := r.hourly(g)
+	a.skew = -90 * time.Minute
+	a.connect()
+	if _, err := r.CreatePause(t.Context(), auth.Server, fleet.Pause{Scope: fleet.PauseHost, Subject: string(a.host), Until: r.now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	id := a.due(planned, g.ID, time.Now().Add(a.skew+time.Minute).Truncate(time.Millisecond))
+	a.sync()
+	if j := r.job(id); j.State != job.Skipped || j.Cause != job.CausePaused {
+		t.Errorf("job = %+v", j)
 	}
 }
 
