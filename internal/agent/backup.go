@@ -5,6 +5,7 @@ import (
 	"os/user"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -26,6 +27,9 @@ type backupRun struct {
 	process restic.Process
 	looking <-chan inspection
 	looked  *inspection // nil while the look goes on
+	// away: restic tries in vain to reach the repository. It tells of its progress
+	// all the same.
+	away atomic.Bool
 
 	mutex sync.Mutex
 	locks []job.Lock // that stand in the way, as last seen
@@ -121,8 +125,10 @@ func (r *backupRun) line(line restic.Line) {
 func (r *backupRun) notice(notice restic.Notice) {
 	switch notice.Kind { //nolint:exhaustive // all others change no phase
 	case restic.NoticeRetrying:
+		r.away.Store(true)
 		r.agent.live.phase(r.task.id, job.PhaseWaitingRepository)
 	case restic.NoticeReached:
+		r.away.Store(false)
 		r.agent.live.phase(r.task.id, "")
 	}
 }
@@ -135,8 +141,11 @@ func (r *backupRun) progress(p restic.Progress) {
 			Errors: int64(p.ErrorCount), ElapsedSeconds: int64(p.Elapsed.Seconds()), RemainingSeconds: int64(p.Remaining.Seconds()),
 			CurrentFiles: fitPaths(p.CurrentFiles),
 		}
-		if r.task.ctx.Err() != nil {
+		switch {
+		case r.task.ctx.Err() != nil:
 			live.Phase = job.PhaseStopping
+		case r.away.Load():
+			live.Phase = job.PhaseWaitingRepository
 		}
 	})
 }
