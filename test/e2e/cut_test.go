@@ -27,7 +27,7 @@ func TestServerKilledDuringScheduledBackups(t *testing.T) {
 		one.waitAtWork(t, ids[i])
 	}
 	early.Kill()
-	waitNoChild(t, early.host)
+	early.waitIdle(t)
 	back := time.Now()
 	early.Start(t)
 	if len(late.host.Children(t)) == 0 {

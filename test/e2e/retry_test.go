@@ -17,7 +17,7 @@ import (
 // TestRetries takes away what a backup needs, and gives it back or not.
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, rig.AgentOptions{Policy: "first_contact: 2s\n"})
+	f := startFleet(t, rig.AgentOptions{Policy: "first_contact: 5s\n"})
 	// This one has time to find out that a lock, and not the line, keeps it waiting.
 	patient, other := f.addHost(t, "patient", rig.AgentOptions{Policy: "first_contact: 8s\n"}), f.addHost(t, "other", rig.AgentOptions{})
 	f.API.SetSlots(t, f.box.HostID, 1)
@@ -63,17 +63,25 @@ func (f fleet) comesBack(t *testing.T) {
 	}
 	again := f.waitRun(t, first.ID, job.Failed)
 	f.box.StartRestServer(t)
-	done := f.waitRun(t, retryOf(t, root, 2), job.Succeeded)
 	if wait := again.StartedAt.Sub(*failed.FinishedAt); wait < backoff-time.Second {
 		t.Errorf("the first retry began after %s, want %s", wait, backoff)
 	}
-	if wait := done.StartedAt.Sub(*again.FinishedAt); wait < 2*backoff-time.Second {
-		t.Errorf("the second retry began after %s, want %s", wait, 2*backoff)
+	// On a machine that has other things to do, five seconds may be too short once more.
+	done := again
+	for n := 2; done.State != job.Succeeded; n++ {
+		if n == 5 {
+			t.Fatal("no retry did it")
+		}
+		before := *done.FinishedAt
+		done = f.waitRun(t, retryOf(t, root, n), job.Succeeded, job.Failed)
+		if wait, want := done.StartedAt.Sub(before), backoff<<(n-1); wait < want-time.Second {
+			t.Errorf("retry %d began after %s, want %s", n, wait, want)
+		}
 	}
-	if done.Origin != job.ByPerson || done.RootID != root || done.Retry != 2 {
-		t.Errorf("the one that did it: origin %q, retry %d of %s", done.Origin, done.Retry, done.RootID)
+	if done.Origin != job.ByPerson || done.RootID != root {
+		t.Errorf("the one that did it: origin %q, root %q", done.Origin, done.RootID)
 	}
-	f.wantNoMore(t, group, 3)
+	f.wantNoMore(t, group, done.Retry+1)
 	f.wantSnapshots(t, f.Access(t, f.host.HostID), group, 1)
 }
 
