@@ -59,6 +59,12 @@ func readPlan(plan *api.Plan, taken time.Time) *timetable {
 	}
 	seen := map[job.ScheduleID]bool{}
 	for _, one := range plan.Schedules {
+		// A rule that counts from later than its own arrival proves that this clock is
+		// behind the server's. It counts from the arrival, or nothing would be due here
+		// until the clock has caught up.
+		if arrived := taken.UnixMilli(); !taken.IsZero() && one.EffectiveFrom > arrived {
+			one.EffectiveFrom = arrived
+		}
 		calendar, err := schedule.Parse(one.Rule)
 		switch {
 		case err != nil:
