@@ -1,8 +1,9 @@
 # `make help` lists the targets.
-.PHONY: help deps test-deps build test lint bench demo run-server assets screenshots
+.PHONY: help deps test-deps build test soak lint bench demo run-server assets screenshots
 
 # The version that both programs report.
 VERSION = $$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
+SOAK = 10000
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 # What make deps got comes before what the system has.
 WITH_DEPS = PATH="$(CURDIR)/.deps/bin:$$PATH"
@@ -26,7 +27,10 @@ test: deps test-deps ## check and test everything
 		test -z "$$unformatted" || { echo "gofmt -w would change:" $$unformatted; exit 1; }
 	go vet ./...
 	for os in windows darwin freebsd; do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/agent || exit 1; done
-	$(WITH_DEPS) go run ./test/mustrun -count=1 -timeout 8m ./...
+	$(WITH_DEPS) go run ./test/mustrun -count=1 -timeout 12m ./...
+
+soak: ## simulate three days of faults many times: make soak SOAK=10000
+	go test ./test/sim -count=1 -timeout 0 -run 'TestSimulation$$' -args -soak $(SOAK)
 
 lint: ## run golangci-lint, which is compiled at first
 	go run $(GOLANGCI_LINT) run ./...
