@@ -47,7 +47,7 @@ func (c momentCase) judge() []saying {
 		due.Until, due.Moments = skipped.Last.UnixMilli(), skipped.Count
 		due.Skip, due.By = job.CauseCoalesced, id
 		if c.verdict.Missed {
-			due.Skip = job.CauseMissed
+			due.Skip, due.By = job.CauseMissed, ""
 		}
 		say(api.RecordDue, job.RangeID(c.schedule, c.group, skipped.First, skipped.Last), due)
 	}

@@ -225,7 +225,7 @@ func TestTheClockThroughADay(t *testing.T) {
 		{"off over four, skipping", skipping, func(r *clockRig) { r.restart(4*time.Hour + 30*time.Minute) },
 			[]string{"due 04 13:00 to 04 16:00 (4) missed"}},
 		{"off, and back in time for the last", skipping, func(r *clockRig) { r.restart(2*time.Hour + time.Minute) },
-			[]string{"due 04 13:00 to 04 13:00 (1) coalesced", "due 04 14:00"}},
+			[]string{"due 04 13:00 to 04 13:00 (1) missed", "due 04 14:00"}},
 		{"asleep over four", hourly, func(r *clockRig) { r.now = r.now.Add(4*time.Hour + 30*time.Minute); r.look() },
 			[]string{"due 04 13:00 to 04 15:00 (3) coalesced", "due 04 16:00"}},
 		{"off twice", hourly, func(r *clockRig) { r.restart(2 * time.Hour); r.restart(time.Second); r.restart(time.Hour) },

@@ -26,8 +26,8 @@ type Verdict struct {
 	Late bool
 	// Skipped are the moments to write off: coalesced into Fire, or missed.
 	Skipped Skipped
-	// Missed is whether the skipped ones end as missed, since none is run, rather
-	// than as coalesced.
+	// Missed is whether the skipped ones end as missed, since the policy catches
+	// nothing up, rather than as coalesced into Fire.
 	Missed bool
 }
 
@@ -41,24 +41,26 @@ type Verdict struct {
 //
 // Of what is left the newest is run if it is no older than OnTime, or else, late,
 // if the policy is RunOnce; all others are coalesced into it. With policy Skip
-// and the newest older than that, all are missed.
+// all others are missed, and so is the newest when it is older than OnTime.
 //
 // When now is before after there is nothing to do, and the caller goes on from
 // now: its clock was wrong then or is now.
 func (c *Calendar) Evaluate(policy Missed, after, now time.Time, known func(time.Time) bool) Verdict {
 	var v Verdict
+	judged := false // the newest
 	for moment := range c.backwards(after, now) {
 		if known(moment) {
 			break
 		}
 		late := now.Sub(moment) > OnTime
-		if v.Fire.IsZero() && !v.Missed {
+		if !judged {
+			judged = true
 			if !late || policy == RunOnce {
 				v.Fire, v.Late = moment, late
 				continue
 			}
-			v.Missed = true
 		}
+		v.Missed = policy == Skip
 		if v.Skipped.Count == MostSkipped {
 			break
 		}
