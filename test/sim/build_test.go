@@ -38,6 +38,11 @@ type asked struct {
 // build makes the world that a seed stands for.
 func (w *world) build() {
 	w.changed = map[job.GroupID]bool{}
+	// Some worlds have clones and some an older copy of the database, for these make
+	// much unprovable; none has both: a server that has forgotten which of two
+	// machines is the true one can't keep them apart.
+	w.clones = w.number(4) == 0
+	w.putsBack = !w.clones && w.number(3) == 0
 	// Most servers take their time, which spares that of the test.
 	w.drainEvery, w.beat = 3*time.Minute, 5*time.Minute
 	if w.number(6) == 0 {

@@ -106,11 +106,9 @@ func (w *world) faultServerCrash(*machine) {
 	}
 }
 
-// faultRestore puts an older copy of the database back. It does not meet clones:
-// a server that has forgotten which of two machines is the true one can't keep
-// them apart.
+// faultRestore puts an older copy of the database back.
 func (w *world) faultRestore(*machine) {
-	if len(w.copies) == 0 || w.cloned {
+	if len(w.copies) == 0 || !w.putsBack {
 		return
 	}
 	if n := w.server(); n != nil {
@@ -207,7 +205,7 @@ func (w *world) faultResticKilled(m *machine) {
 // faultClone starts a copy of a machine, which lives for a while.
 func (w *world) faultClone(m *machine) {
 	b := m.running()
-	if b == nil || m.copyOf != nil || w.restored || w.number(2) == 0 || slices.ContainsFunc(w.machines, func(other *machine) bool { return other.copyOf == m }) {
+	if b == nil || m.copyOf != nil || !w.clones || slices.ContainsFunc(w.machines, func(other *machine) bool { return other.copyOf == m }) {
 		return
 	}
 	w.cloned = true

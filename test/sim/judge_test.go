@@ -267,10 +267,23 @@ func (w *world) compareRetries(jobs map[job.ID]fleet.Job) {
 		if j.Kind != job.Backup || w.changed[j.Group] || w.cloned || w.restored || j.Retry+1 >= most[j.Group] || !job.Retryable(j.State, j.Cause, j.Trouble) {
 			continue
 		}
+		if newer(jobs, j) {
+			continue // which does its work
+		}
 		if _, next, err := j.Occasion().Next(j.ID); err != nil || jobs[next].ID == "" {
 			w.fault("job %s is %s (%s, %s) and was not tried again", j.ID, j.State, j.Cause, j.Trouble)
 		}
 	}
+}
+
+// newer tells whether a later moment of the same schedule had come when j ended.
+func newer(jobs map[job.ID]fleet.Job, j fleet.Job) bool {
+	for _, other := range jobs {
+		if j.Schedule != "" && other.Schedule == j.Schedule && other.Group == j.Group && other.ScheduledAt.After(j.ScheduledAt) && !other.CreatedAt.After(j.FinishedAt.Add(schedule.OnTime)) {
+			return true
+		}
+	}
+	return false
 }
 
 func accounted(jobs map[job.ID]fleet.Job, schedule job.ScheduleID, group job.GroupID, moment time.Time) bool {

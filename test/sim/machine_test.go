@@ -141,7 +141,7 @@ func (m *machine) offline() bool {
 func (m *machine) options(b *boot) agent.Options {
 	return agent.Options{
 		Dir: m.dir, PolicyFile: filepath.Join(m.world.dir, "policy.yaml"), Version: "sim", Log: m.world.logger(m.name), Now: m.now,
-		System: system{b}, Journal: journal.Options{Files: files{b}, Reserve: 64 << 10, MaxBytes: 8 << 20},
+		System: system{b}, Journal: journal.Options{Files: files{b}, Reserve: 16 << 10, MaxBytes: 8 << 20},
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			b.step()
 			return m.world.net.dial(ctx, b)
@@ -209,6 +209,9 @@ func (m *machine) stop() error {
 	}
 	b.cancel()
 	<-b.ended
+	if b.dead() {
+		return nil
+	}
 	return b.err
 }
 

@@ -265,7 +265,8 @@ func (c *conn) Read(into []byte) (int, error) {
 func (c *conn) Write(data []byte) (int, error) {
 	c.awake()
 	if c == c.link.server {
-		c.link.node.step()
+		c.link.node.step(false)
+		defer c.link.node.step(true)
 	}
 	var err error
 	c.out.change(func() {

@@ -1,14 +1,15 @@
 package sim
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/restic-manager/restic-manager/internal/testkit"
 )
 
 // planted are faults that were put into the programs on purpose, each by one
@@ -17,27 +18,39 @@ var planted = []struct {
 	name     string
 	file     string
 	old, new string
+	test     string // which tests are to find it
+	finds    string // what a world says of it, as an expression
 }{
 	{"a job is begun without the journal", "internal/agent/accept.go",
-		"	if err := a.append(api.RecordAccepted, id, accepted); err != nil {\n		return nil, err\n	}\n", ""},
+		"	if err := a.append(api.RecordAccepted, id, accepted); err != nil {\n		return nil, err\n	}\n", "",
+		"TestSimulation", "an attempt after one that ended well"},
 	{"a moment is known by a watermark instead of a set", "internal/agent/clock.go",
-		"return a.journal.Noted(job.DueID(one.id, group, moment))", "return !moment.After(c.markSaved)"},
+		"return c.agent.journal.Noted(job.DueID(one.id, group, moment))", "return !moment.After(c.markSaved)",
+		"TestSimulation", "nothing tells of the moment"},
 	{"the server acknowledges before it commits", "internal/server/control/apply.go",
-		"	var after effects\n	err := c.store.Write(", "	var after effects\n	s.mu.Lock()\n	s.cursor = to\n	s.mu.Unlock()\n	wake(s.acks)\n	err := c.store.Write("},
+		"	var after effects\n	err := c.store.Write(", "	var after effects\n	s.mu.Lock()\n	s.cursor = to\n	s.mu.Unlock()\n	wake(s.acks)\n	time.Sleep(time.Millisecond)\n	err := c.store.Write(",
+		"TestServerDiesAtEachMessage", "acknowledged before it was durable"},
 	{"the disk lies about its syncs", "test/sim/machine_test.go",
-		"return f.boot.do(f.File.Sync)", "return f.boot.do(func() error { return nil })"},
+		"return f.boot.do(f.File.Sync)", "return f.boot.do(func() error { return nil })",
+		"TestSimulation", "an attempt after one that ended well|could not apply|restic has saved it|is not settled"},
 	{"what ended well is tried again", "internal/job/retry.go",
-		"case Failed, Lost, Cancelled:", "case Failed, Lost, Cancelled, Succeeded:"},
+		"case Failed, Lost, Cancelled:", "case Failed, Lost, Cancelled, Succeeded:",
+		"TestSimulation", "an attempt after one that ended well"},
 	{"a cancel of a run that was not begun is not kept", "internal/agent/accept.go",
-		"return a.append(api.RecordEnded, cancel.ID, endBefore(cancel))", "return nil"},
+		"return a.append(api.RecordEnded, cancel.ID, endBefore(cancel))", "return nil",
+		"TestSimulation", "is not settled"},
 	{"a restarted agent does not look for the restic that it left", "internal/agent/recover.go",
-		"r.remains.ProcessLeft = len(left) > 0", "r.remains.ProcessLeft = false"},
+		"r.remains.ProcessLeft = len(left) > 0", "r.remains.ProcessLeft = false",
+		"TestSimulation", "but restic has saved it"},
 	{"a restarted agent does not believe a snapshot", "internal/agent/recover.go",
-		"	return job.Found\n", "	return job.Absent\n"},
+		"	return job.Found\n", "	return job.Absent\n",
+		"TestSimulation", "restic has saved it"},
 	{"two jobs write to one repository", "internal/agent/tasks.go",
-		"return one.info.Lock != job.LockNone && other.info.Lock != job.LockNone && one.repository == other.repository", "return false"},
-	{"the end of a job is written down only if that works at once", "internal/agent/perform.go",
-		"		if !a.tasks.pause(pause(attempt, a.patience.retryMin, a.patience.retryMax)) {\n			return\n		}\n", "		return\n"},
+		"return one.earlier == nil && other.earlier == nil &&", "return false &&",
+		"TestSimulation", "two backups into one repository at once"},
+	{"what failed for a cause that passes is not tried again", "internal/agent/perform.go",
+		"if retry, ok := a.retryRecord(t.id, t.occasion, t.spec, ended); ok {", "if retry, ok := a.retryRecord(t.id, t.occasion, t.spec, ended); ok && false {",
+		"TestSimulation", "was not tried again"},
 }
 
 // seedsForFaults is how many worlds a fault may live through unseen.
@@ -66,35 +79,31 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			must(err)
 			must(os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
 
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-			defer cancel()
-			build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", filepath.Join(dir, "sim.test"), "./test/sim")
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", filepath.Join(dir, "sim.test"), "./test/sim")
 			build.Dir = root
 			if output, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("build: %v\n%s", err, output)
 			}
-			run := exec.CommandContext(ctx, filepath.Join(dir, "sim.test"), "-test.run=TestSimulation$", "-test.failfast", "-test.parallel=1", "-seeds", itoa(seedsForFaults))
-			run.Dir = filepath.Join(root, "test", "sim")
+			output, err := os.Create(filepath.Join(dir, "output"))
+			must(err)
+			defer func() { _ = output.Close() }()
+			run := exec.Command(filepath.Join(dir, "sim.test"), "-test.run=^"+fault.test+"$", "-stop", "-test.timeout=4m", "-seeds", itoa(seedsForFaults))
+			run.Dir, run.Stdout, run.Stderr = filepath.Join(root, "test", "sim"), output, output
 			run.Env = append(os.Environ(), "TMPDIR="+dir)
-			output, err := run.CombinedOutput()
-			switch {
-			case ctx.Err() != nil:
-				t.Fatalf("it took too long\n%.4000s", output)
-			case err == nil:
+			ended := testkit.Start(t, run).Wait()
+			said, err := os.ReadFile(output.Name())
+			must(err)
+			if ended == nil {
 				t.Errorf("%d worlds did not show it", seedsForFaults)
-			default:
-				t.Logf("found: %s", firstFinding(string(output)))
+				return
 			}
+			for line := range strings.Lines(string(said)) {
+				if strings.Contains(line, "world_test.go:") && regexp.MustCompile(fault.finds).MatchString(line) {
+					t.Logf("found: %s", strings.TrimSpace(line))
+					return
+				}
+			}
+			t.Errorf("it ended with %v, but not for this fault:\n%.6000s", ended, said)
 		})
 	}
-}
-
-// firstFinding is the first line in which a world complained.
-func firstFinding(output string) string {
-	for line := range strings.Lines(output) {
-		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
-			return strings.TrimSpace(line)
-		}
-	}
-	return output
 }

@@ -4,8 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,9 +30,11 @@ type node struct {
 	dying   sync.Once
 	crashed chan struct{} // closed at a crash
 
-	// The server dies before its dieAt-th message; 0 is never.
+	// The server dies before or after its dieAt-th message; 0 is never.
 	mutex       sync.Mutex
 	sent, dieAt int
+	dieAfter    bool
+	cutsAll     bool // its death cuts what is on its way, as that of its machine does
 }
 
 func (w *world) database() string { return filepath.Join(w.dir, "server.db") }
@@ -54,7 +55,8 @@ func (w *world) startServer(restored bool) {
 	n := &node{world: w, store: s, crashed: make(chan struct{})}
 	w.lives++
 	if most := w.odds().serverCrash; most > 0 {
-		n.dieAt = 1 + w.newChance(chanceOfNode, w.lives).IntN(most)
+		c := w.newChance(chanceOfNode, w.lives)
+		n.dieAt, n.dieAfter, n.cutsAll = 1+c.IntN(most), c.IntN(2) == 0, c.IntN(2) == 0
 	}
 	n.Control = control.New(control.Options{
 		Store: s, Sealer: newSealer(), Identity: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: w.logger("server"), Sole: true, Beat: w.beat,
@@ -66,7 +68,7 @@ func (w *world) startServer(restored bool) {
 		must(n.Start(ctx))
 	}
 	n.listen = w.net.listen(n)
-	n.web = &http.Server{Handler: n.AgentHandler(), ErrorLog: log.New(io.Discard, "", 0)}
+	n.web = &http.Server{Handler: n.AgentHandler(), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.loops.Go(func() {
 		if err := n.Run(ctx); err != nil && !n.dead() {
@@ -137,19 +139,26 @@ func (n *node) die() {
 		close(n.crashed)
 		_ = n.listen.Close()
 		n.world.net.each(func(k *link) {
-			if k.node == n {
+			if k.node != n {
+				return
+			}
+			if n.cutsAll {
 				k.cut()
+			} else {
+				_ = k.server.Close()
 			}
 		})
 		must(n.store.Close())
 	})
 }
 
-// step is called before each message that the server sends.
-func (n *node) step() {
+// step is called before and after each message that the server sends.
+func (n *node) step(after bool) {
 	n.mutex.Lock()
-	n.sent++
-	now := n.sent == n.dieAt
+	if !after {
+		n.sent++
+	}
+	now := n.sent == n.dieAt && n.dieAfter == after
 	n.mutex.Unlock()
 	if now {
 		n.die()

@@ -17,6 +17,7 @@ var (
 	seeds   = flag.Int("seeds", 0, "how many seeds to run; 0 is as many as fit a test run")
 	soak    = flag.Int("soak", 0, "how many seeds to run and report on meanwhile; 0 is no soak")
 	first   = flag.Uint64("first", 1, "the first of them")
+	stop    = flag.Bool("stop", false, "run them one after the other, until one fails")
 	verbose = flag.Bool("log", false, "print what server and agents log")
 )
 
@@ -43,8 +44,10 @@ func TestSimulation(t *testing.T) {
 	}
 	var done, failed atomic.Int64
 	for n := range uint64(count) {
-		t.Run(itoa(int(*first+n)), func(t *testing.T) {
-			t.Parallel()
+		fine := t.Run(itoa(int(*first+n)), func(t *testing.T) {
+			if !*stop {
+				t.Parallel()
+			}
 			t.Cleanup(func() {
 				if t.Failed() {
 					failed.Add(1)
@@ -55,11 +58,14 @@ func TestSimulation(t *testing.T) {
 			})
 			simulate(t, *first+n, (*world).threeDays)
 		})
+		if *stop && !fine {
+			return
+		}
 	}
 }
 
 func (w *world) threeDays() {
-	w.setOdds(odds{longest: 20 * time.Minute, crash: 4000, serverCrash: 8000,
+	w.setOdds(odds{longest: 20 * time.Minute, crash: 3000, serverCrash: 3000,
 		endings: []ending{endsWell, endsWell, endsWell, endsWell, endsWell, endsIncomplete, endsUnreachable, endsLocked, endsKilled, endsFatal}})
 	w.ended = map[job.ID]job.State{}
 	w.build()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -41,44 +42,71 @@ func TestBackupInABubble(t *testing.T) {
 	})
 }
 
-// TestBackupThroughCrashes ends either side and the line between them at random
-// moments of one backup, which then has one end that agrees with the truth.
-func TestBackupThroughCrashes(t *testing.T) {
-	for seed := range uint64(40) {
-		t.Run(itoa(int(seed)), func(t *testing.T) {
-			t.Parallel()
-			simulate(t, seed, func(w *world) {
-				w.setOdds(odds{longest: 3 * time.Minute})
-				w.startServer(false)
-				m := w.enrol("one")
-				g := w.addGroup(m, "files")
-				m.start()
-				w.until("online", time.Minute, func() bool { return w.online(m) })
-				j := w.runNow(g)
-				for range 1 + w.number(4) {
-					w.pass(w.between(0, time.Minute))
-					switch w.number(3) {
-					case 0:
-						w.net.each((*link).cut)
-					case 1:
-						m.boot.crash(crashKind(w.number(2)))
-						w.pass(w.between(0, time.Minute))
-						m.start()
-					case 2:
-						w.server().crash()
-						w.pass(w.between(0, time.Minute))
-						w.startServer(false)
-					}
-				}
-				w.until("over", time.Hour, func() bool { return w.job(j.ID).State.Ended() })
-				ended, ran, saved := w.job(j.ID), w.truth.of(j.ID), ""
-				for _, a := range ran {
-					saved += a.snapshot
-				}
-				if ended.State.EndedWell() != (saved != "") {
-					t.Errorf("the job is %s (%s: %s), and the truth is %+v", ended.State, ended.Cause, ended.Error, ran)
-				}
+// oneBackup is a world in which one backup is asked for while its parts die.
+func (w *world) oneBackup(arm func(*machine)) {
+	w.setOdds(odds{longest: 3 * time.Minute})
+	w.startServer(false)
+	m := w.enrol("one")
+	g := w.addGroup(m, "files")
+	m.start()
+	w.until("online", time.Minute, func() bool { return w.online(m) })
+	arm(m)
+	j := w.runNow(g)
+	for w.pass(time.Minute); w.server() == nil || w.server().dead() || !w.job(j.ID).State.Ended(); w.pass(time.Minute) {
+		if n := w.server(); n != nil && n.dead() {
+			n.crash()
+			w.startServer(false)
+		}
+		if b := m.running(); b == nil {
+			m.start()
+		}
+		if time.Since(j.CreatedAt) > 3*time.Hour {
+			w.t.Fatalf("the job is %s", w.job(j.ID).State)
+		}
+	}
+	ended := w.job(j.ID)
+	saved := slices.ContainsFunc(w.truth.of(j.ID), func(a *attempt) bool { return a.snapshot != "" })
+	if ended.State.EndedWell() != saved {
+		w.t.Errorf("the job is %s (%s: %s), and the truth is %+v", ended.State, ended.Cause, ended.Error, w.truth.of(j.ID))
+	}
+}
+
+// TestServerDiesAtEachMessage kills the server before and after each message that
+// it sends, with what is on its way and without.
+func TestServerDiesAtEachMessage(t *testing.T) {
+	for at := range 40 {
+		for way := range 4 {
+			t.Run(itoa(at)+"-"+itoa(way), func(t *testing.T) {
+				t.Parallel()
+				simulate(t, uint64(at), func(w *world) {
+					w.oneBackup(func(*machine) {
+						n := w.server()
+						n.mutex.Lock()
+						defer n.mutex.Unlock()
+						n.dieAt, n.dieAfter, n.cutsAll = n.sent+1+at, way&1 == 0, way&2 == 0
+					})
+				})
 			})
-		})
+		}
+	}
+}
+
+// TestAgentDiesAtEachStep kills the agent, or its machine, before each step that
+// outlasts it.
+func TestAgentDiesAtEachStep(t *testing.T) {
+	for at := range 60 {
+		for _, kind := range []crashKind{killed, powerCut} {
+			t.Run(itoa(at)+"-"+itoa(int(kind)), func(t *testing.T) {
+				t.Parallel()
+				simulate(t, uint64(at), func(w *world) {
+					w.oneBackup(func(m *machine) {
+						b := m.running()
+						b.steps.mutex.Lock()
+						defer b.steps.mutex.Unlock()
+						b.steps.at, b.steps.kind = b.steps.done+1+at, kind
+					})
+				})
+			})
+		}
 	}
 }

@@ -79,10 +79,10 @@ func (t *truth) begin(p *process) func(code restic.ExitCode, snapshot string) {
 	root := t.rootOf(a.job)
 	for _, other := range t.attempts {
 		switch {
-		case t.roots[other.job] != root || unpreventable(a, other):
-		case other.ended.IsZero():
+		case t.roots[other.job] != root:
+		case other.ended.IsZero() && !t.world.apart(a, other):
 			t.world.fault("two attempts of one occurrence at once: %s, and now %s on %s", other, a.job, a.machine.name)
-		case other.well() && (other.machine == a.machine || t.world.toldWell(other.job)):
+		case other.well() && (other.machine == a.machine || !a.alone && t.world.toldWell(other.job)):
 			t.world.fault("an attempt after one that ended well: %s, and now %s on %s", other, a.job, a.machine.name)
 		}
 		if other.machine == a.machine && other.ended.IsZero() && !other.boot.dead() {
@@ -97,12 +97,13 @@ func (t *truth) begin(p *process) func(code restic.ExitCode, snapshot string) {
 	}
 }
 
-// unpreventable exempts the one case in which nobody can know better: two copies
-// of one machine, of which one begins without a server that speaks with it. Each
-// then holds the same run, and is right to begin it. So is one whose server was
-// never told what its copy did.
-func unpreventable(one, other *attempt) bool {
-	return one.machine != other.machine && (one.alone || other.alone)
+// apart exempts the one case in which nobody can know better: two copies of one
+// machine, of which no server speaks with both. One that begins without a server
+// is right to begin what both hold; and a server that has lost its copy, or holds
+// it back since a person called the other one true, can't hear what it does. In the
+// same way an end is none that the server was never told by a copy.
+func (w *world) apart(one, other *attempt) bool {
+	return one.machine != other.machine && (one.alone || other.alone || !w.hasSession(other.boot))
 }
 
 // toldWell tells whether the server knows that a job ended well.

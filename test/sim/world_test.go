@@ -47,7 +47,8 @@ type world struct {
 	lives      int                  // of the server
 
 	// What makes some things unprovable.
-	cloned, restored bool
+	clones, cloned     bool
+	putsBack, restored bool
 	// rewinds: a server may know less than it has acknowledged.
 	rewinds atomic.Bool
 
