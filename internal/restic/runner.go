@@ -69,8 +69,8 @@ type Hooks struct {
 	Notice func(Notice)
 	// Progress gets each status message of a backup, at most two in a second.
 	Progress func(Progress)
-	// Silence is called when nothing has come from restic for SilenceAfter, and again after each further
-	// SilenceAfter, never twice at once and beside the other hooks. Its context ends with the process. It
+	// Silence is called when nothing has come from restic for SilenceAfter, and again, ever more rarely, while
+	// nothing comes, never twice at once and beside the other hooks. Its context ends with the process. It
 	// returns true when it has found the repository reachable, which counts as the first contact.
 	Silence      func(ctx context.Context, silent time.Duration) (reached bool)
 	SilenceAfter time.Duration

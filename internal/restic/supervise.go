@@ -73,6 +73,10 @@ func after(wait time.Duration) <-chan time.Time {
 	return time.After(wait)
 }
 
+// longestPause is how rarely a long silence is looked into, in times of
+// Hooks.SilenceAfter: each look is a process that opens the repository.
+const longestPause = 8
+
 // quietWatch calls Hooks.Silence in a goroutine of its own, one call at a time.
 type quietWatch struct {
 	hooks  Hooks
@@ -80,12 +84,13 @@ type quietWatch struct {
 	ctx    context.Context //nolint:containedctx // it ends the calls of the hook, with the process
 	cancel context.CancelFunc
 	timer  <-chan time.Time
+	pause  time.Duration // until the next call of a silence that lasts
 	busy   chan struct{} // holds one token while a call runs
 	calls  sync.WaitGroup
 }
 
 func newQuietWatch(ctx context.Context, hooks Hooks, record *record) *quietWatch {
-	watch := &quietWatch{hooks: hooks, record: record, busy: make(chan struct{}, 1)}
+	watch := &quietWatch{hooks: hooks, record: record, pause: hooks.SilenceAfter, busy: make(chan struct{}, 1)}
 	watch.ctx, watch.cancel = context.WithCancel(ctx)
 	if hooks.Silence != nil {
 		watch.timer = after(hooks.SilenceAfter)
@@ -97,10 +102,11 @@ func newQuietWatch(ctx context.Context, hooks Hooks, record *record) *quietWatch
 func (w *quietWatch) tick() {
 	silent := w.record.silent()
 	if silent < w.hooks.SilenceAfter {
-		w.timer = after(w.hooks.SilenceAfter - silent)
+		w.timer, w.pause = after(w.hooks.SilenceAfter-silent), w.hooks.SilenceAfter
 		return
 	}
-	w.timer = after(w.hooks.SilenceAfter)
+	w.timer = after(w.pause)
+	w.pause = min(2*w.pause, longestPause*w.hooks.SilenceAfter)
 	select {
 	case w.busy <- struct{}{}:
 	default:
