@@ -30,7 +30,7 @@ func (w *world) check() {
 	if n == nil || n.dead() {
 		return
 	}
-	newest, _, err := n.store.Jobs(w.t.Context(), fleet.JobFilter{Page: fleet.Page{Limit: 25}})
+	newest, _, err := n.store.Jobs(w.t.Context(), fleet.JobFilter{Page: fleet.Page{Limit: 15}})
 	if err != nil {
 		if !n.dead() {
 			must(err)
