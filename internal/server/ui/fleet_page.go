@@ -74,7 +74,7 @@ type FleetRow struct {
 	Running    []RunningJob
 	Queued     int
 	NoRestic   bool   // a backup can't be made there
-	Next       Moment // the first that its schedules have ahead; zero is none
+	Next       Moment // the first that no pause skips; zero is none
 	Paused     *State // nil is not
 }
 

@@ -18,7 +18,7 @@ func (s sample) group(name string, includes ...string) fleet.SourceGroup {
 
 func (s sample) when(cron string, enabled bool) []WhenLine {
 	one := fleet.Schedule{Rule: schedule.Rule{Cron: cron, TimeZone: "Europe/Berlin", Missed: schedule.RunOnce}, Enabled: enabled, Groups: []job.GroupID{"x"}}
-	return linesOf([]fleet.Schedule{one}, "x", s.now, time.Time{})
+	return linesOf([]fleet.Schedule{one}, "x", s.now)
 }
 
 func (s sample) cards() []GroupCard {

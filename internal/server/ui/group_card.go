@@ -116,9 +116,9 @@ type WhenLine struct {
 	calendar *schedule.Calendar
 }
 
-// linesOf are the schedules that name a group. Nothing is due before a pause
-// ends; zero is no pause.
-func linesOf(schedules []fleet.Schedule, group job.GroupID, now, pausedUntil time.Time) []WhenLine {
+// linesOf are the schedules that name a group, with when each is next due after an
+// instant.
+func linesOf(schedules []fleet.Schedule, group job.GroupID, after time.Time) []WhenLine {
 	var lines []WhenLine
 	for _, one := range schedules {
 		for _, named := range one.Groups {
@@ -128,10 +128,6 @@ func linesOf(schedules []fleet.Schedule, group job.GroupID, now, pausedUntil tim
 			line := WhenLine{ID: one.ID, Words: schedule.Describe(one.Rule), Zone: one.TimeZone, Enabled: one.Enabled}
 			var err error
 			if line.calendar, err = schedule.Parse(one.Rule); err == nil && one.Enabled {
-				after := now
-				if pausedUntil.After(after) {
-					after = pausedUntil
-				}
 				line.Next = line.calendar.Next(after)
 			}
 			lines = append(lines, line)
@@ -171,7 +167,7 @@ func (u *UI) groupCards(ctx context.Context, view hostView, repositories []fleet
 	var cards []GroupCard
 	for _, group := range groups {
 		card := GroupCard{Group: group, HostOnline: view.host.Online, Removed: view.head.Removed(), Result: groupResult(group), LastJob: group.LastJobID,
-			When: linesOf(schedules, group.ID, now, paused), Now: now, PausedUntil: paused}
+			When: linesOf(schedules, group.ID, wallClock{now: now}.runsAfter(pauses, view.host)), Now: now, PausedUntil: paused}
 		for _, repository := range repositories {
 			if repository.ID == group.Repository {
 				card.RepositoryName, card.Ready = repository.Name, repository.Ready()

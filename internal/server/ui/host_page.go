@@ -17,7 +17,7 @@ type HostHead struct {
 	Tab        string // "overview", "snapshots", "sources", "schedules", "jobs", "settings"
 	Running    []RunningJob
 	NoRestic   bool   // a backup can't be made there
-	Next       Moment // the first that its schedules have ahead; zero is none
+	Next       Moment // the first that no pause skips; zero is none
 	Paused     *State // nil is not
 	MayPause   bool
 }

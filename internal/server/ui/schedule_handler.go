@@ -97,7 +97,8 @@ func (u *UI) schedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := SchedulePage{Row: rows[0], Sentence: sentenceOf(planned.Rule), Missed: missedWords(planned.Missed), Times: nextTimes(planned.Rule, clock), Filter: r.URL.Query().Get("outcome"),
+	ahead := wallClock{clock.runsAfter(pauses, host), clock.zone}
+	page := SchedulePage{Row: rows[0], Sentence: sentenceOf(planned.Rule), Missed: missedWords(planned.Missed), Times: nextTimes(planned.Rule, ahead), Filter: r.URL.Query().Get("outcome"),
 		Outcomes: outcomeChoices(), MayChange: rows[0].MayChange, Live: livePath(r)}
 	for _, group := range line.groups {
 		if slices.Contains(planned.Groups, group.ID) {

@@ -28,7 +28,7 @@ type ScheduleRow struct {
 	Host       fleet.Host
 	GroupNames []string
 	When       string // its rule in words
-	Next       Moment // zero while it is disabled
+	Next       Moment // the first that no pause skips; zero while it is disabled
 	Paused     *State
 	Last       State // what became of its newest moment
 	MayChange  bool

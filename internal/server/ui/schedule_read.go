@@ -104,7 +104,7 @@ func (h lineHost) runsOf(planned job.ScheduleID) []fleet.Job {
 
 // scheduleRow is a schedule without what became of it.
 func scheduleRow(planned fleet.Schedule, one lineHost, pauses []fleet.Pause, w wallClock) ScheduleRow {
-	row := ScheduleRow{Schedule: planned, Host: one.host, When: schedule.Describe(planned.Rule), Next: w.moment(nextRun([]fleet.Schedule{planned}, "", w.now)),
+	row := ScheduleRow{Schedule: planned, Host: one.host, When: schedule.Describe(planned.Rule), Next: w.moment(nextRun([]fleet.Schedule{planned}, "", w.runsAfter(pauses, one.host))),
 		Last: State{Tone: ToneNone, Icon: "circle-dashed", Word: "nothing yet", Tip: "None of its moments has come so far."}}
 	if planned.Enabled {
 		row.Paused = pausedState(pauses, one.host, w)
@@ -142,9 +142,18 @@ func toneRank(tone Tone) int {
 	return slices.Index([]Tone{ToneBad, ToneUnknown, ToneWarn, ToneRun, ToneWait, ToneHeld, ToneNone, ToneGood}, tone)
 }
 
-// nextRun is the first moment that enabled schedules have ahead, of one group or,
-// with "", of any; zero is none.
-func nextRun(schedules []fleet.Schedule, group job.GroupID, now time.Time) (next time.Time) {
+// runsAfter is the instant after which moments of a host are run: now or, while it
+// is paused, just before the end, since a moment at the end itself is run.
+func (w wallClock) runsAfter(pauses []fleet.Pause, host fleet.Host) time.Time {
+	if until := fleet.PausedUntil(pauses, host.ID, host.Tags, w.now); !until.IsZero() {
+		return until.Add(-1)
+	}
+	return w.now
+}
+
+// nextRun is the first moment after an instant that enabled schedules have, of one
+// group or, with "", of any; zero is none.
+func nextRun(schedules []fleet.Schedule, group job.GroupID, after time.Time) (next time.Time) {
 	for _, planned := range schedules {
 		if !planned.Enabled || group != "" && !slices.Contains(planned.Groups, group) {
 			continue
@@ -153,7 +162,7 @@ func nextRun(schedules []fleet.Schedule, group job.GroupID, now time.Time) (next
 		if err != nil {
 			continue // control lets no rule in that can't be read
 		}
-		if at := calendar.Next(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+		if at := calendar.Next(after); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
@@ -217,7 +226,7 @@ func (u *UI) ahead(ctx context.Context, host fleet.Host, pauses []fleet.Pause, w
 	if err != nil {
 		return Moment{}, nil, err
 	}
-	next := w.moment(nextRun(schedules, "", w.now))
+	next := w.moment(nextRun(schedules, "", w.runsAfter(pauses, host)))
 	if next.At.IsZero() {
 		return next, nil, nil
 	}

@@ -258,6 +258,25 @@ func TestCrowdsAreToldBeforeTheyCome(t *testing.T) {
 	if crowds := timeLine(hosts[:4], []fleet.Host{box}, nil, w).Crowds; len(crowds) != 0 {
 		t.Errorf("4 runs for 4 slots are a crowd: %+v", crowds)
 	}
+	// Runs that a pause skips want no slot.
+	pauses := []fleet.Pause{{ID: "P", Scope: fleet.PauseFleet, Until: noon.Add(14 * time.Hour)}}
+	if crowds := timeLine(hosts, []fleet.Host{box}, pauses, w).Crowds; len(crowds) != 0 {
+		t.Errorf("runs that are skipped are a crowd: %+v", crowds)
+	}
+}
+
+// TestNextIsNoMomentThatAPauseSkips: the first that is run, also at the very end.
+func TestNextIsNoMomentThatAPauseSkips(t *testing.T) {
+	w := wallClock{noon, time.UTC}
+	one := lineFor("0 * * * *", "docs")
+	for until, want := range map[time.Duration]string{0: "today 13:00", 90 * time.Minute: "today 14:00", 2 * time.Hour: "today 14:00", -time.Hour: "today 13:00"} {
+		pauses := []fleet.Pause{{ID: "P", Scope: fleet.PauseTag, Subject: "web", Until: noon.Add(until)}, {ID: "Q", Scope: fleet.PauseTag, Subject: "other", Until: noon.Add(24 * time.Hour)}}
+		after := w.runsAfter(pauses, one.host)
+		card := w.moment(linesOf(one.schedules, "docs", after)[0].Next)
+		if row := scheduleRow(one.schedules[0], one, pauses, w); row.Next.Text != want || card.Text != want || nextTimes(one.schedules[0].Rule, wallClock{after, time.UTC}).Rows[0].At != card.At {
+			t.Errorf("paused for %s: next is %s, on the card %s; want %s", until, row.Next.Text, card.Text, want)
+		}
+	}
 }
 
 func TestAScheduleComesBackFromItsForm(t *testing.T) {

@@ -149,7 +149,7 @@ func (u *UI) gapOf(ctx context.Context, host job.HostID, group job.GroupID) (tim
 	if err != nil || group == "" {
 		return 0, err
 	}
-	return finestGap(linesOf(schedules, group, u.Now(), time.Time{}), u.Now()), nil
+	return finestGap(linesOf(schedules, group, u.Now()), u.Now()), nil
 }
 
 func (u *UI) doSourceRemove(w http.ResponseWriter, r *http.Request) error {

@@ -177,7 +177,7 @@ func timeLine(hosts []lineHost, boxes []fleet.Host, pauses []fleet.Pause, w wall
 	for _, one := range hosts {
 		marks := append(w.past(one), w.coming(one, pauses)...)
 		for _, mark := range marks {
-			if box, known := one.storage[one.repository(mark.group)]; known && mark.Kind == "expected" {
+			if box, known := one.storage[one.repository(mark.group)]; known && mark.State == stateExpected { // what will be skipped wants no slot
 				expected[box] = append(expected[box], mark)
 			}
 		}
@@ -237,7 +237,7 @@ func (w wallClock) row(one lineHost, marks []LineMark, pauses []fleet.Pause) Lin
 	case !slices.ContainsFunc(one.schedules, func(s fleet.Schedule) bool { return s.Enabled }):
 		row.Note = "disabled"
 	case !slices.ContainsFunc(marks, func(m LineMark) bool { return m.Kind == "expected" }):
-		row.Note = "next " + w.moment(nextRun(one.schedules, "", w.now)).Text
+		row.Note = "next " + w.moment(nextRun(one.schedules, "", w.runsAfter(pauses, one.host))).Text
 	}
 	row.Brief = brief(marks)
 	row.Marks, row.Height = w.lanes(joined(marks, w))
