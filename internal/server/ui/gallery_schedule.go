@@ -288,7 +288,7 @@ func (s sample) schedulePage(failing bool) SchedulePage {
 
 func (s sample) schedulePageEmpty() SchedulePage {
 	page := s.schedulePage(false)
-	page.Entries, page.Next = nil, ""
+	page.Entries, page.Next, page.Untold = nil, "", untoldWords(page.Row.Schedule, page.Row.Host, s.now)
 	return page
 }
 

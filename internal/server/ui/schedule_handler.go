@@ -98,7 +98,7 @@ func (u *UI) schedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ahead := wallClock{clock.runsAfter(pauses, host), clock.zone}
-	page := SchedulePage{Row: rows[0], Sentence: sentenceOf(planned.Rule), Missed: missedWords(planned.Missed), Times: nextTimes(planned.Rule, ahead), Filter: r.URL.Query().Get("outcome"),
+	page := SchedulePage{Row: rows[0], Sentence: sentenceOf(planned.Rule), Missed: missedWords(planned.Missed), Times: nextTimes(planned.Rule, ahead), Filter: r.URL.Query().Get("outcome"), Untold: untoldWords(planned, host, clock.now),
 		Outcomes: outcomeChoices(), MayChange: rows[0].MayChange, Live: livePath(r)}
 	for _, group := range line.groups {
 		if slices.Contains(planned.Groups, group.ID) {

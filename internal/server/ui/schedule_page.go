@@ -65,6 +65,7 @@ type SchedulePage struct {
 	Filter    string // a value of outcomes
 	Outcomes  []Choice
 	Entries   []OccurrenceRow
+	Untold    string // why there is no entry, when nothing was ever told
 	Silent    string // moments of the last day without a word; "" is none
 	MayChange bool
 	Live      string

@@ -105,7 +105,7 @@ func (h lineHost) runsOf(planned job.ScheduleID) []fleet.Job {
 // scheduleRow is a schedule without what became of it.
 func scheduleRow(planned fleet.Schedule, one lineHost, pauses []fleet.Pause, w wallClock) ScheduleRow {
 	row := ScheduleRow{Schedule: planned, Host: one.host, When: schedule.Describe(planned.Rule), Next: w.moment(nextRun([]fleet.Schedule{planned}, "", w.runsAfter(pauses, one.host))),
-		Last: State{Tone: ToneNone, Icon: "circle-dashed", Word: "nothing yet", Tip: "None of its moments has come so far."}}
+		Last: State{Tone: ToneNone, Icon: "circle-dashed", Word: "nothing yet", Tip: untoldWords(planned, one.host, w.now)}}
 	if planned.Enabled {
 		row.Paused = pausedState(pauses, one.host, w)
 	}
@@ -113,6 +113,16 @@ func scheduleRow(planned fleet.Schedule, one lineHost, pauses []fleet.Pause, w w
 		row.GroupNames = append(row.GroupNames, one.groupName(group))
 	}
 	return row
+}
+
+// untoldWords say why nothing is on record of a schedule.
+func untoldWords(planned fleet.Schedule, host fleet.Host, now time.Time) string {
+	if calendar, err := schedule.Parse(planned.Rule); err == nil {
+		if first := calendar.Next(time.Time{}); !first.IsZero() && !first.After(now) {
+			return host.Name + " has reported none of its moments yet."
+		}
+	}
+	return "None of its moments has come so far."
 }
 
 // tellLast says what became of the newest moment.

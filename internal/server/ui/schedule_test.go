@@ -102,13 +102,15 @@ func TestAScheduleIsMadeChangedAndRemoved(t *testing.T) {
 	if got := r.ask(auth.Operator, "/hosts/"+string(other.ID)+"/schedules/"+id+"/edit", nil); got.status != http.StatusNotFound {
 		t.Errorf("another host's schedule = %d", got.status)
 	}
-	for _, step := range []struct{ action, says string }{{"disable", "It is disabled: nothing is due"}, {"enable", "The schedule is enabled from now on"}} {
+	for _, step := range []struct{ action, says string }{{"disable", "It is disabled: nothing is due"}, {"disable", "If a run of it waited, that was given up"}, {"enable", "The schedule is enabled from now on"}} {
 		got := r.ask(auth.Operator, "/schedules/"+id+"/"+step.action, url.Values{})
 		if got.status != http.StatusSeeOther {
 			t.Fatalf("%s = %d %s", step.action, got.status, got.text("main"))
 		}
 		if page := r.ask(auth.Operator, got.header.Get("Location"), nil); !strings.Contains(page.text("main"), step.says) {
 			t.Errorf("after %s the page says %s", step.action, page.text("main"))
+		} else if shown := strings.Contains(page.body, `id="next-times"`); shown != (step.action == "enable") {
+			t.Errorf("after %s next times are shown: %t", step.action, shown)
 		}
 	}
 	for _, address := range []string{"/", "/hosts/" + string(host.ID) + "/head"} {
@@ -154,6 +156,9 @@ func TestTheHistoryKeepsChainsTogetherAndIsFiltered(t *testing.T) {
 	r := newRig(t)
 	host, group := r.host("web-1")
 	planned := r.planned(group, "0 * * * *")
+	if page := r.ask(auth.Viewer, "/schedules/"+string(planned.ID), nil); !strings.Contains(page.text(".empty-state"), "web-1 has reported none of its moments yet") {
+		t.Errorf("before any report: %s", page.text(".empty-state"))
+	}
 	start := time.Now().Truncate(time.Hour)
 	for n := 1; n <= 150; n++ {
 		at := start.Add(-time.Duration(n) * time.Hour)
@@ -177,6 +182,9 @@ func TestTheHistoryKeepsChainsTogetherAndIsFiltered(t *testing.T) {
 		default:
 			r.occurrence(planned, group, at, job.Succeeded, nil)
 		}
+	}
+	if page := r.ask(auth.Viewer, "/schedules/"+string(planned.ID)+"?outcome=overlapped", nil); !strings.Contains(page.text(".history"), "That run · Job") {
+		t.Errorf("its links run together: %s", page.text(".history"))
 	}
 	seen, retried := 0, 0
 	for address := "/schedules/" + string(planned.ID); address != ""; {
@@ -227,6 +235,11 @@ func TestWhatWaitsSaysWhyAndIsDroppedByName(t *testing.T) {
 	for _, group := range []fleet.SourceGroup{group, other} {
 		planned := r.planned(group, "0 * * * *")
 		runs = append(runs, r.occurrence(planned, group, time.Now().Truncate(time.Hour), job.Queued, func(one *fleet.Job) { one.Attempt, one.NextAttemptAt = 2, time.Now() }))
+	}
+	for _, link := range []string{`<a href="/pending">2 waiting</a>`, `href="/pending">1 job waits</a>`} {
+		if page := r.ask(auth.Viewer, "/", nil); !strings.Contains(page.body, link) {
+			t.Errorf("no %s on the fleet page", link)
+		}
 	}
 	page := r.ask(auth.Operator, "/pending", nil)
 	for _, want := range []string{"2 runs wait", "Backup of documents", "web-1, nightly, for", "waits for its host", "web-1 has not been in contact yet", "2 of 10 attempts used", "Run now"} {

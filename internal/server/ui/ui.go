@@ -294,7 +294,7 @@ var notices = []struct{ key, sentence string }{
 	{"schedule-added", "The schedule is added. Its host learns of it at once, or as soon as it is back."},
 	{"schedule-changed", "The schedule is changed. Its host learns of it at once, or as soon as it is back."},
 	{"schedule-enabled", "The schedule is enabled from now on."},
-	{"schedule-disabled", "The schedule is disabled. A run of it that waited is abandoned; one that runs goes on."},
+	{"schedule-disabled", "The schedule is disabled. If a run of it waited, that was given up; one that runs goes on."},
 	{"schedule-removed", "The schedule is removed. Its jobs and snapshots stay."},
 	{"paused", "Paused. It ends by itself, or here."},
 	{"pause-ended", "The pause has ended."},
