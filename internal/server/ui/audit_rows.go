@@ -51,7 +51,7 @@ func (n auditNames) row(ctx context.Context, entry fleet.AuditEntry) (AuditRow, 
 	delete(detail, "before")
 	delete(detail, "after")
 	if changed && made {
-		if row.Changes, err = n.changes(ctx, before, after); err != nil {
+		if row.Changes, err = n.changes(ctx, "", before, after); err != nil {
 			return row, err
 		}
 	} else {
@@ -61,7 +61,7 @@ func (n auditNames) row(ctx context.Context, entry fleet.AuditEntry) (AuditRow, 
 	if detail["name"] == row.Name {
 		delete(detail, "name")
 	}
-	row.Detail, err = n.words(ctx, detail)
+	row.Detail, err = n.words(ctx, "", detail)
 	return row, err
 }
 
@@ -70,8 +70,9 @@ func auditWords(action string) string {
 	return strings.NewReplacer(".", " ", "_", " ").Replace(action)
 }
 
-// changes lines up what was and what is, field by field.
-func (n auditNames) changes(ctx context.Context, before, after map[string]any) ([]AuditChange, error) {
+// changes lines up what was and what is, field by field. Of is what begins the
+// names of the fields: the object that they are in.
+func (n auditNames) changes(ctx context.Context, of string, before, after map[string]any) ([]AuditChange, error) {
 	fields := map[string]bool{}
 	for field := range before {
 		fields[field] = true
@@ -85,7 +86,7 @@ func (n auditNames) changes(ctx context.Context, before, after map[string]any) (
 		inner, ok := was.(map[string]any)
 		within, too := is.(map[string]any)
 		if (ok || was == nil) && (too || is == nil) && (ok || too) {
-			more, err := n.changes(ctx, inner, within)
+			more, err := n.changes(ctx, of+parentWords(field), inner, within)
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +94,7 @@ func (n auditNames) changes(ctx context.Context, before, after map[string]any) (
 			continue
 		}
 		was, is = onlyDifferent(was, is)
-		change := AuditChange{Field: fieldWords(field)}
+		change := AuditChange{Field: of + fieldWords(field)}
 		var err error
 		if change.Before, err = n.value(ctx, field, was); err != nil {
 			return nil, err
@@ -138,13 +139,22 @@ func fieldWords(field string) string {
 	return strings.NewReplacer("_kib", " KiB", "_", " ").Replace(field)
 }
 
-// words is a detail in one line, without what is nothing.
-func (n auditNames) words(ctx context.Context, detail map[string]any) (string, error) {
+// parentWords begin the names of the fields of a nested object; "" where the
+// fields say by themselves what they are.
+func parentWords(field string) string {
+	if field == "options" || field == "retention" {
+		return ""
+	}
+	return fieldWords(field) + " "
+}
+
+// words is a detail in one line, without what is nothing. Of is as for changes.
+func (n auditNames) words(ctx context.Context, of string, detail map[string]any) (string, error) {
 	var parts []string
 	for _, field := range slices.Sorted(maps.Keys(detail)) {
 		value := detail[field]
 		if inner, ok := value.(map[string]any); ok {
-			text, err := n.words(ctx, inner)
+			text, err := n.words(ctx, of+parentWords(field), inner)
 			if err != nil {
 				return "", err
 			}
@@ -158,7 +168,7 @@ func (n auditNames) words(ctx context.Context, detail map[string]any) (string, e
 			return "", err
 		}
 		if text != "" && text != "0" && text != "no" {
-			parts = append(parts, fieldWords(field)+" "+text)
+			parts = append(parts, of+fieldWords(field)+" "+text)
 		}
 	}
 	return strings.Join(parts, " · "), nil
@@ -199,7 +209,7 @@ func (n auditNames) value(ctx context.Context, field string, value any) (string,
 		}
 		return strings.Join(words, ", "), nil
 	case map[string]any:
-		return n.words(ctx, value)
+		return n.words(ctx, "", value)
 	}
 	return fmt.Sprint(value), nil
 }
