@@ -29,7 +29,10 @@ test: deps test-deps ## check and test everything
 	for os in windows darwin freebsd; do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/agent || exit 1; done
 	$(WITH_DEPS) go run ./test/mustrun -count=1 -timeout 12m ./...
 
-soak: ## simulate three days of faults many times: make soak SOAK=10000
+# How many worlds a soak simulates.
+SOAK = 10000
+
+soak: ## simulate three days of faults 10,000 times: make soak SOAK=500
 	go test ./test/sim -count=1 -timeout 0 -run 'TestSimulation$$' -args -soak $(SOAK)
 
 lint: ## run golangci-lint, which is compiled at first
