@@ -2,19 +2,12 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/agent/journal"
 	"github.com/restic-manager/restic-manager/internal/api"
-	"github.com/restic-manager/restic-manager/internal/atomicfile"
 	"github.com/restic-manager/restic-manager/internal/job"
 	"github.com/restic-manager/restic-manager/internal/schedule"
 )
@@ -31,7 +24,8 @@ type clock struct {
 	markSaved time.Time   // by the wall clock; zero is never
 	last      time.Time   // when it looked last
 	awake     time.Time   // since when this process runs or the machine is awake
-	table     *timetable  // that it looked at last, or that the plan was at the start
+	seen      time.Time   // when the plan came whose moments it has looked at; zero is none
+	table     *timetable  // that it looked at last
 	next      []time.Time // the next moment of each schedule of table; nil is not known
 	held      map[job.ID]*schedule.Held
 	away      map[pair]time.Time // since when the server is away for the run of a pair that is held
@@ -79,7 +73,12 @@ func (c *clock) begin() {
 	if err != nil {
 		c.agent.log.Warn("when schedules were looked at last is not known; moments before now are not caught up", "error", err)
 	}
-	c.mark = mark
+	if mark.Looked > 0 {
+		c.mark = time.UnixMilli(mark.Looked)
+	}
+	if mark.Plan > 0 {
+		c.seen = time.UnixMilli(mark.Plan)
+	}
 }
 
 // look does all that is due by now and returns when to look again at the latest;
@@ -144,7 +143,7 @@ func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) 
 			}
 		}
 	}
-	c.table, c.mark = table, now
+	c.table, c.mark, c.seen = table, now, table.taken
 	if due || c.markSaved.IsZero() || now.Before(c.markSaved) || now.Sub(c.markSaved) >= keepMark {
 		c.saveMark(now)
 	}
@@ -161,14 +160,22 @@ func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) 
 // looked at from there: this agent could not know what it was due at meanwhile.
 func (c *clock) since(one planned, table *timetable) time.Time {
 	from := time.UnixMilli(one.rule.EffectiveFrom - 1)
-	if c.table != table && !c.table.taken.IsZero() && from.After(c.table.taken) && from.Before(c.mark) {
+	if !c.seen.IsZero() && !c.seen.Equal(table.taken) && from.After(c.seen) && from.Before(c.mark) {
 		return from
 	}
 	return c.mark
 }
 
+// millisOf is a time as it is stored; 0 for the zero time.
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
 func (c *clock) saveMark(now time.Time) {
-	if err := c.agent.state.setClockMark(c.mark); err != nil {
+	if err := c.agent.state.setClockMark(clockMark{c.mark.UnixMilli(), millisOf(c.seen)}); err != nil {
 		c.agent.log.Warn("when schedules were looked at last could not be stored", "error", err)
 	}
 	c.markSaved = now
@@ -265,26 +272,19 @@ func (c *clock) waiting() []StatusHeld {
 	return c.shown
 }
 
-// clockMark is up to when schedules were looked at, as far as it was stored; zero
+// clockMark is how far schedules were looked at, as it is stored. The zero value
 // is never.
-func (s *state) clockMark() (time.Time, error) {
-	text, err := os.ReadFile(s.path(clockFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read %s: %w", clockFile, err)
-	}
-	ms, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil || ms <= 0 {
-		return time.Time{}, fmt.Errorf("read %s: %.40q is no time", s.path(clockFile), text)
-	}
-	return time.UnixMilli(ms), nil
+type clockMark struct {
+	// Looked is up to when, Plan when the plan came whose schedules they were; both
+	// in milliseconds since 1970, UTC, by this machine's clock.
+	Looked int64 `json:"looked_at"`
+	Plan   int64 `json:"plan_taken_at"`
 }
 
-func (s *state) setClockMark(mark time.Time) error {
-	if err := atomicfile.Write(s.path(clockFile), fmt.Appendf(nil, "%d\n", mark.UnixMilli()), 0o600); err != nil {
-		return fmt.Errorf("store %s: %w", clockFile, err)
-	}
-	return nil
+func (s *state) clockMark() (clockMark, error) {
+	var mark clockMark
+	_, err := s.readJSON(clockFile, &mark)
+	return mark, err
 }
+
+func (s *state) setClockMark(mark clockMark) error { return s.writeJSON(clockFile, mark) }

@@ -105,7 +105,6 @@ func (a *Agent) loadPlan() error {
 		a.log.Error("a part of the plan can't be followed", "problem", trouble)
 	}
 	a.plan.put(stored.Plan, table)
-	a.clock.table = table
 	return nil
 }
 

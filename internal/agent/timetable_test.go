@@ -244,14 +244,14 @@ func TestTheClockThroughADay(t *testing.T) {
 			r.pass(time.Hour)
 		}, []string{"due 04 13:00 to 04 11:00 (8759) coalesced", "due 04 12:00", "ended skipped coalesced", "due 04 13:00"}},
 		{"a mark from the future", hourly, func(r *clockRig) {
-			if err := r.state.setClockMark(noon.Add(365 * day)); err != nil {
+			if err := r.state.setClockMark(clockMark{Looked: noon.Add(365 * day).UnixMilli()}); err != nil {
 				r.t.Fatal(err)
 			}
 			r.restart(time.Second)
 			r.pass(time.Hour)
 		}, []string{"due 04 13:00"}},
 		{"without its mark", hourly, func(r *clockRig) {
-			if err := r.state.setClockMark(time.UnixMilli(0)); err != nil {
+			if err := r.state.setClockMark(clockMark{}); err != nil {
 				r.t.Fatal(err)
 			}
 			r.restart(90 * time.Minute)
@@ -277,6 +277,20 @@ func TestTheClockThroughADay(t *testing.T) {
 			}
 			r.pass(10 * time.Minute)
 		}, []string{"due 04 15:30 to 04 16:30 (2) coalesced", "due 04 17:30"}},
+		{"the same, and the agent is cut off before it has looked", hourly, func(r *clockRig) {
+			r.pass(30 * time.Minute)
+			r.now = noon.Add(5*time.Hour + 25*time.Minute)
+			r.look() // by the old plan
+			plan := *r.plan.current
+			made := plan.Schedules[0]
+			made.ID, made.EffectiveFrom, made.Cron = job.ScheduleID(job.NewULID(noon)), noon.Add(3*time.Hour+15*time.Minute).UnixMilli(), "30 * * * *"
+			plan.Digest, plan.Schedules = "another", append(slices.Clone(plan.Schedules), made)
+			if err := r.takePlan(&plan); err != nil {
+				r.t.Fatal(err)
+			}
+			r.restart(time.Second)
+			r.restart(time.Second) // and is not told twice
+		}, []string{"due 04 13:00 to 04 16:00 (4) coalesced", "due 04 17:00", "due 04 15:30 to 04 15:30 (1) coalesced", "due 04 16:30"}},
 		{"a group that joins an old schedule", hourly, func(r *clockRig) {
 			plan := *r.plan.current
 			plan.Digest = "another"
@@ -338,7 +352,7 @@ func TestTheMarkIsSavedNowAndThen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return mark.Sub(noon)
+		return time.UnixMilli(mark.Looked).Sub(noon)
 	}
 	for passed, want := range map[time.Duration]time.Duration{0: 0, 9 * time.Minute: 0, 10 * time.Minute: 10 * time.Minute} {
 		r.now = noon
