@@ -2,6 +2,8 @@ package agent
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -52,6 +54,10 @@ func (r *dueRig) begin() {
 	r.t.Helper()
 	r.running = r.start()
 	testkit.WaitFor(r.t, 20*time.Second, "the plan", func() bool { return r.running.plan.digest() == r.peer.plan.Digest })
+	testkit.WaitFor(r.t, 20*time.Second, "the first look at the clock", func() bool {
+		_, err := os.Stat(filepath.Join(r.dir, clockFile))
+		return err == nil
+	})
 }
 
 // setClock sets the wall clock of the agent and lets it look.

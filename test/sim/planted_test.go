@@ -32,7 +32,7 @@ var planted = []struct {
 		"TestServerDiesAtEachMessage", "acknowledged before it was durable"},
 	{"the disk lies about its syncs", "test/sim/machine_test.go",
 		"return f.boot.do(f.File.Sync)", "return f.boot.do(func() error { return nil })",
-		"TestSimulation", "an attempt after one that ended well|could not apply|restic has saved it|is not settled"},
+		"TestSimulation", "an attempt after one that ended well|could not apply|restic has saved it|is not settled|the server knows nothing of"},
 	{"what ended well is tried again", "internal/job/retry.go",
 		"case Failed, Lost, Cancelled:", "case Failed, Lost, Cancelled, Succeeded:",
 		"TestSimulation", "an attempt after one that ended well"},
