@@ -90,9 +90,11 @@ func (m *machine) jump(by time.Duration) {
 	m.offset += by
 }
 
-// sleep suspends the machine: its wall clock stands still and nothing that it
-// does reaches a disk, a process or the network until it wakes. The agent's
-// timers can't be stopped from here; what they start waits at the next of these.
+// sleep suspends the machine: its wall clock and its processes stand still, and
+// nothing is started or reaches the network until it wakes. The agent's timers
+// can't be stopped from here; what they do before the next of these is as if done
+// at the moment at which the clock stands. Its disk is not held up: an agent holds
+// locks while it writes, and a bubble whose goroutines wait for a lock has no time.
 func (m *machine) sleep() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -143,6 +145,7 @@ func (m *machine) options(b *boot) agent.Options {
 		Dir: m.dir, PolicyFile: filepath.Join(m.world.dir, "policy.yaml"), Version: "sim", Log: m.world.logger(m.name), Now: m.now,
 		System: system{b}, Journal: journal.Options{Files: files{b}, Reserve: 16 << 10, MaxBytes: 8 << 20},
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			m.awaitAwake()
 			b.step()
 			return m.world.net.dial(ctx, b)
 		},
@@ -290,7 +293,6 @@ type stepper struct {
 
 // step is called before everything that outlasts the agent.
 func (b *boot) step() {
-	b.machine.awaitAwake()
 	b.steps.mutex.Lock()
 	b.steps.done++
 	now, kind := b.steps.done == b.steps.at, b.steps.kind

@@ -90,6 +90,7 @@ func (system) LookPath(string) (string, error) { return "/usr/bin/restic", nil }
 
 // Start implements restic.System.
 func (s system) Start(c restic.Command) (restic.Child, error) {
+	s.boot.machine.awaitAwake()
 	s.boot.step()
 	s.boot.guard.RLock()
 	defer s.boot.guard.RUnlock()
