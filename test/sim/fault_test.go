@@ -214,7 +214,7 @@ func (w *world) faultClone(m *machine) {
 	m.mutex.Lock()
 	twin.host, twin.groups, twin.repo, twin.repository, twin.copyOf, twin.offset = m.host, m.groups, m.repo, m.repository, m, m.offset
 	twin.disk = b.disk.AfterPowerCut(w.chance.Rand)
-	must(os.CopyFS(twin.dir, os.DirFS(m.dir)))
+	copyFolder(twin.dir, m.dir)
 	m.mutex.Unlock()
 	b.guard.Unlock()
 	w.machines = append(w.machines, twin)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -249,7 +248,7 @@ func (b *boot) crash(kind crashKind) {
 		m.disk = b.disk.AfterKill()
 	}
 	dir := filepath.Join(m.world.dir, m.name+"."+itoa(m.boots))
-	must(os.CopyFS(dir, os.DirFS(m.dir)))
+	copyFolder(dir, m.dir)
 	m.dir = dir
 	var procs []*process
 	for _, p := range m.procs {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -245,6 +246,22 @@ func (w *world) job(id job.ID) fleet.Job {
 	}
 	must(err)
 	return j
+}
+
+// copyFolder copies the state of an agent as it is. A file that is being replaced
+// at that moment goes under a name that may be gone when it is its turn; the copy
+// begins anew then.
+func copyFolder(to, from string) {
+	for {
+		must(os.RemoveAll(to))
+		err := os.CopyFS(to, os.DirFS(from))
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			panic(err)
+		}
+	}
 }
 
 func must(err error) {
