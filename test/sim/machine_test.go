@@ -92,8 +92,9 @@ func (m *machine) jump(by time.Duration) {
 // sleep suspends the machine: its wall clock and its processes stand still, and
 // nothing is started or reaches the network until it wakes. The agent's timers
 // can't be stopped from here; what they do before the next of these is as if done
-// at the moment at which the clock stands. Its disk is not held up: an agent holds
-// locks while it writes, and a bubble whose goroutines wait for a lock has no time.
+// at the moment at which the clock stands. Neither its disk nor what it sends is held
+// up, which only arrives later: an agent holds locks while it writes, and a bubble
+// whose goroutines wait for a lock has no time.
 func (m *machine) sleep() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -105,11 +106,22 @@ func (m *machine) sleep() {
 
 func (m *machine) wake() {
 	m.mutex.Lock()
-	defer m.mutex.Unlock()
 	if !m.asleepAt.IsZero() {
 		m.asleepAt = time.Time{}
 		close(m.awake)
 	}
+	m.mutex.Unlock()
+	m.world.net.each(func(k *link) {
+		if k.boot.machine == m {
+			k.look()
+		}
+	})
+}
+
+func (m *machine) asleep() bool {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return !m.asleepAt.IsZero()
 }
 
 func (m *machine) awaitAwake() {

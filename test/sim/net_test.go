@@ -62,17 +62,19 @@ func (n *network) dial(ctx context.Context, from *boot) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
 	}
 	k := newLink(n, l.node, from, fmt.Sprintf("%s:%d", from.machine.address(), 1024+port))
-	select {
-	case l.accept <- k.server:
-	case <-l.closed:
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	case <-ctx.Done():
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
-	}
 	n.mutex.Lock()
 	n.links[k] = struct{}{}
 	n.mutex.Unlock()
-	return k.agent, nil
+	err := error(syscall.ECONNREFUSED)
+	select {
+	case l.accept <- k.server:
+		return k.agent, nil
+	case <-l.closed:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	k.forget()
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 }
 
 // each calls do for every connection that is not over.
@@ -135,7 +137,7 @@ type link struct {
 
 func newLink(n *network, to *node, from *boot, client string) *link {
 	k := &link{network: n, node: to, boot: from}
-	up, down := newStream(), newStream()
+	up, down := newStream(from.machine), newStream(from.machine)
 	number := from.machine.number<<24 | from.dials()
 	k.agent = &conn{link: k, chance: n.world.newChance(chanceOfLink, number), in: down, out: up, local: address(client), remote: address(serverAddress)}
 	k.server = &conn{link: k, chance: n.world.newChance(chanceOfLink, number|1<<23), in: up, out: down, local: address(serverAddress), remote: address(client)}
@@ -172,8 +174,17 @@ func (k *link) forget() {
 	delete(k.network.links, k)
 }
 
+// look lets who waits for something look again.
+func (k *link) look() {
+	for _, s := range []*stream{k.agent.in, k.agent.out} {
+		s.change(func() {})
+	}
+}
+
 // stream is one direction of a link.
 type stream struct {
+	machine *machine // the agent's: nothing arrives while it sleeps
+
 	mutex   sync.Mutex
 	chunks  []chunk
 	ended   bool // the writer has closed it
@@ -190,7 +201,7 @@ type chunk struct {
 	data []byte
 }
 
-func newStream() *stream { return &stream{changed: make(chan struct{})} }
+func newStream(m *machine) *stream { return &stream{machine: m, changed: make(chan struct{})} }
 
 func (s *stream) change(do func()) {
 	s.mutex.Lock()
@@ -213,7 +224,7 @@ func (s *stream) read(into []byte) (n int, err error, wait time.Duration, change
 		return 0, syscall.ECONNRESET, 0, nil
 	case !s.late.IsZero() && !now.Before(s.late):
 		return 0, os.ErrDeadlineExceeded, 0, nil
-	case s.stalled:
+	case s.stalled, s.machine.asleep():
 	case len(s.chunks) > 0 && !s.chunks[0].at.After(now):
 		n = copy(into, s.chunks[0].data)
 		if s.chunks[0].data = s.chunks[0].data[n:]; len(s.chunks[0].data) == 0 {
@@ -244,7 +255,6 @@ func (c *conn) Read(into []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		c.awake()
 		n, err, wait, changed := c.in.read(into)
 		if n > 0 || err != nil {
 			return n, err
@@ -263,7 +273,6 @@ func (c *conn) Read(into []byte) (int, error) {
 }
 
 func (c *conn) Write(data []byte) (int, error) {
-	c.awake()
 	if c == c.link.server {
 		c.link.node.step(false)
 		defer c.link.node.step(true)
@@ -273,7 +282,7 @@ func (c *conn) Write(data []byte) (int, error) {
 		switch {
 		case c.out.ended:
 			err = net.ErrClosed
-		case c.out.reset || c.out.left && !c.out.stalled:
+		case c.out.reset || c.out.left && !c.out.stalled && !c.out.machine.asleep():
 			err = syscall.EPIPE
 		default:
 			at := time.Now().Add(c.chance.between(0, longestWay))
@@ -287,13 +296,6 @@ func (c *conn) Write(data []byte) (int, error) {
 		return 0, err
 	}
 	return len(data), nil
-}
-
-// awake keeps the agent's end still while its machine sleeps.
-func (c *conn) awake() {
-	if c == c.link.agent {
-		c.link.boot.machine.awaitAwake()
-	}
 }
 
 // Close ends both directions as far as this end is concerned; the other one

@@ -35,7 +35,7 @@ var planted = []struct {
 		"TestSimulation", "an attempt after one that ended well|could not apply|restic has saved it|is not settled|the server knows nothing of"},
 	{"what ended well is tried again", "internal/job/retry.go",
 		"case Failed, Lost, Cancelled:", "case Failed, Lost, Cancelled, Succeeded:",
-		"TestSimulation", "an attempt after one that ended well"},
+		"TestSimulation", "an attempt after one that ended well|is succeeded .* was not tried again"},
 	{"a cancel of a run that was not begun is not kept", "internal/agent/accept.go",
 		"return a.append(api.RecordEnded, cancel.ID, endBefore(cancel))", "return nil",
 		"TestSimulation", "is not settled"},

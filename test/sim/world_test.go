@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,10 +78,18 @@ type odds struct {
 	serverCrash int
 }
 
+// longestLife is how long a world may last, which lasts a second, by a clock outside.
+const longestLife = 4 * time.Minute
+
 // simulate runs do in a bubble, in a world that begins on a day of 2026.
 func simulate(t *testing.T, seed uint64, do func(*world)) {
 	t.Helper()
 	dir := fastDir(t)
+	stuck := time.AfterFunc(longestLife, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("the world of seed %d does not go on: in a bubble, time waits for who waits for a lock", seed))
+	})
+	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, dir: dir, seed: seed, drainEvery: 30 * time.Second, beat: time.Minute}
 		w.chance = w.newChance(chanceOfScript, 0)
