@@ -24,7 +24,8 @@ type clock struct {
 	markSaved time.Time   // by the wall clock; zero is never
 	last      time.Time   // when it looked last
 	awake     time.Time   // since when this process runs or the machine is awake
-	seen      time.Time   // when the plan came whose moments it has looked at; zero is none
+	seen      time.Time   // when the plan came whose moments it looked at last; zero is none
+	seenPlan  string      // the digest of that one
 	table     *timetable  // that it looked at last
 	next      []time.Time // the next moment of each schedule of table; nil is not known
 	held      map[job.ID]*schedule.Held
@@ -37,6 +38,11 @@ type clock struct {
 // keepMark is how often the mark is saved though nothing was due: what a crash
 // makes the next run look at again.
 const keepMark = 10 * time.Minute
+
+// lookBack is how far back moments are looked for at most once the clock proves to
+// have been ahead, which is else by as much as it was. The journal knows those that
+// are dealt with.
+const lookBack = 24 * time.Hour
 
 // afterFailure is how long the clock rests when the journal takes nothing.
 const afterFailure = 5 * time.Second
@@ -77,7 +83,7 @@ func (c *clock) begin() {
 		c.mark = time.UnixMilli(mark.Looked)
 	}
 	if mark.Plan > 0 {
-		c.seen = time.UnixMilli(mark.Plan)
+		c.seen, c.seenPlan = time.UnixMilli(mark.Plan), mark.Digest
 	}
 }
 
@@ -122,8 +128,11 @@ func (c *clock) noticeJump(now time.Time) {
 // moment.
 func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) {
 	fresh := c.table != table || c.next == nil
-	if c.mark.IsZero() || now.Before(c.mark) {
+	switch {
+	case c.mark.IsZero():
 		c.mark, fresh = now, true
+	case now.Before(c.mark): // the clock was ahead, and what was due by the right one may have passed unseen
+		c.mark, fresh = now.Add(-min(c.mark.Sub(now), lookBack)), true
 	}
 	if fresh {
 		c.next = make([]time.Time, len(table.schedules))
@@ -143,7 +152,13 @@ func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) 
 			}
 		}
 	}
-	c.table, c.mark, c.seen = table, now, table.taken
+	c.table, c.mark = table, now
+	if c.seen.IsZero() || c.seenPlan != table.digest {
+		c.seen, c.seenPlan = table.taken, table.digest
+	}
+	if c.seen.After(now) {
+		c.seen = now // the plan came while the clock was ahead
+	}
 	if due || c.markSaved.IsZero() || now.Before(c.markSaved) || now.Sub(c.markSaved) >= keepMark {
 		c.saveMark(now)
 	}
@@ -160,7 +175,7 @@ func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) 
 // looked at from there: this agent could not know what it was due at meanwhile.
 func (c *clock) since(one planned, table *timetable) time.Time {
 	from := time.UnixMilli(one.rule.EffectiveFrom - 1)
-	if !c.seen.IsZero() && !c.seen.Equal(table.taken) && from.After(c.seen) && from.Before(c.mark) {
+	if !c.seen.IsZero() && c.seenPlan != table.digest && from.After(c.seen) && from.Before(c.mark) {
 		return from
 	}
 	return c.mark
@@ -175,7 +190,7 @@ func millisOf(t time.Time) int64 {
 }
 
 func (c *clock) saveMark(now time.Time) {
-	if err := c.agent.state.setClockMark(clockMark{c.mark.UnixMilli(), millisOf(c.seen)}); err != nil {
+	if err := c.agent.state.setClockMark(clockMark{c.mark.UnixMilli(), millisOf(c.seen), c.seenPlan}); err != nil {
 		c.agent.log.Warn("when schedules were looked at last could not be stored", "error", err)
 	}
 	c.markSaved = now
@@ -276,9 +291,10 @@ func (c *clock) waiting() []StatusHeld {
 // is never.
 type clockMark struct {
 	// Looked is up to when, Plan when the plan came whose schedules they were; both
-	// in milliseconds since 1970, UTC, by this machine's clock.
-	Looked int64 `json:"looked_at"`
-	Plan   int64 `json:"plan_taken_at"`
+	// in milliseconds since 1970, UTC, by this machine's clock. Digest is that plan's.
+	Looked int64  `json:"looked_at"`
+	Plan   int64  `json:"plan_taken_at"`
+	Digest string `json:"plan_digest"`
 }
 
 func (s *state) clockMark() (clockMark, error) {

@@ -14,7 +14,8 @@ import (
 
 // timetable is what a plan says of time, read once for each plan.
 type timetable struct {
-	taken time.Time // when the plan came; zero when none did
+	taken  time.Time // when the plan came; zero when none did
+	digest string    // of the plan
 	// pausedUntil is zero when nothing is paused.
 	pausedUntil time.Time
 	groups      map[job.GroupID]job.BackupSpec
@@ -51,6 +52,7 @@ func readPlan(plan *api.Plan, taken time.Time) *timetable {
 	if plan == nil {
 		return table
 	}
+	table.digest = plan.Digest
 	if plan.PausedUntil > 0 {
 		table.pausedUntil = time.UnixMilli(min(plan.PausedUntil, forEver))
 	}

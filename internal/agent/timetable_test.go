@@ -242,14 +242,33 @@ func TestTheClockThroughADay(t *testing.T) {
 			r.now = noon.Add(time.Minute)
 			r.look()
 			r.pass(time.Hour)
-		}, []string{"due 04 13:00 to 04 11:00 (8759) coalesced", "due 04 12:00", "ended skipped coalesced", "due 04 13:00"}},
+		}, []string{"due 04 13:00 to 04 11:00 (8759) coalesced", "due 04 12:00", // of the next year
+			"due 03 13:00 to 04 11:00 (23) coalesced", "ended skipped coalesced", "due 04 12:00", "ended skipped coalesced", "due 04 13:00"}},
+		{"a schedule that was made after a clock that was ahead is right again", hourly, func(r *clockRig) {
+			r.now = noon.Add(65 * time.Minute)
+			plan := *r.plan.current
+			plan.Digest, plan.Schedules = "ahead", nil
+			if err := r.takePlan(&plan); err != nil {
+				r.t.Fatal(err)
+			}
+			r.look()
+			r.now = noon.Add(10 * time.Minute)
+			r.look()
+			r.pass(40 * time.Minute)
+			made := planOf(1, ruleOf("30 * * * *"))
+			made.Digest, made.Schedules[0].EffectiveFrom = "made while the agent was cut off", noon.Add(20*time.Minute).UnixMilli()
+			if err := r.takePlan(made); err != nil {
+				r.t.Fatal(err)
+			}
+			r.look()
+		}, []string{"due 04 12:30"}},
 		{"a mark from the future", hourly, func(r *clockRig) {
 			if err := r.state.setClockMark(clockMark{Looked: noon.Add(365 * day).UnixMilli()}); err != nil {
 				r.t.Fatal(err)
 			}
 			r.restart(time.Second)
 			r.pass(time.Hour)
-		}, []string{"due 04 13:00"}},
+		}, []string{"due 03 13:00 to 04 11:00 (23) coalesced", "due 04 12:00", "ended skipped coalesced", "due 04 13:00"}},
 		{"without its mark", hourly, func(r *clockRig) {
 			if err := r.state.setClockMark(clockMark{}); err != nil {
 				r.t.Fatal(err)

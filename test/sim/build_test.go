@@ -63,6 +63,7 @@ func (w *world) build() {
 			runs += w.addSchedule(m, mostRuns-runs)
 		}
 	}
+	w.server().drawDeath() // which must not come while it is joined
 }
 
 // addBox makes a rest-server with few slots. Nobody runs there; jobs count.

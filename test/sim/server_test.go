@@ -53,10 +53,8 @@ func (w *world) startServer(restored bool) {
 	s, err := store.Open(ctx, w.database())
 	must(err)
 	n := &node{world: w, store: s, crashed: make(chan struct{})}
-	w.lives++
-	if most := w.odds().serverCrash; most > 0 {
-		c := w.newChance(chanceOfNode, w.lives)
-		n.dieAt, n.dieAfter, n.cutsAll = 1+c.IntN(most), c.IntN(2) == 0, c.IntN(2) == 0
+	if w.lives++; w.lives > 1 {
+		n.drawDeath()
 	}
 	n.Control = control.New(control.Options{
 		Store: s, Sealer: newSealer(), Identity: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: w.logger("server"), Sole: true, Beat: w.beat,
@@ -82,6 +80,16 @@ func (w *world) startServer(restored bool) {
 	})
 	n.loops.Go(func() { n.drainDue(ctx) })
 	w.setNode(n)
+}
+
+// drawDeath says when the server is to crash, if it is.
+func (n *node) drawDeath() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if most := n.world.odds().serverCrash; most > 0 {
+		c := n.world.newChance(chanceOfNode, n.world.lives)
+		n.dieAt, n.dieAfter, n.cutsAll = n.sent+1+c.IntN(most), c.IntN(2) == 0, c.IntN(2) == 0
+	}
 }
 
 // drainDue is the ticker of cmd/server.

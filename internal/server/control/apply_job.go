@@ -165,8 +165,8 @@ func (a *applier) log(ctx context.Context, r api.Record, body *api.Log) error {
 
 func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) error {
 	j, err := a.job(ctx, r.Job)
-	if errors.Is(err, errUnknownJob) && body.State == job.Cancelled {
-		return nil // a cancel of what the agent never had; nothing ran
+	if errors.Is(err, errUnknownJob) && (body.State == job.Cancelled || body.State == job.Skipped) {
+		return nil // it was called off before the agent had it: nothing ran
 	}
 	if err != nil {
 		return err
