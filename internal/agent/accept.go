@@ -40,6 +40,9 @@ func (a *Agent) admitJob(asked *api.Job) error {
 		a.log.Warn("job refused", "job", asked.ID, "kind", asked.Kind, "reason", problem)
 		return a.append(api.RecordEnded, asked.ID, api.Ended{State: job.Failed, Error: problem})
 	}
+	if done := a.doneBefore(asked); done != "" {
+		return a.append(api.RecordEnded, asked.ID, satisfied(done, "An earlier attempt has done its work on this machine.").end)
+	}
 	accepted := api.Accepted{Kind: asked.Kind, Origin: asked.Origin, Occasion: asked.Occasion, Spec: asked.Spec}
 	for _, held := range a.journal.Held() {
 		if held.ID == asked.ID {
@@ -48,6 +51,24 @@ func (a *Agent) admitJob(asked *api.Job) error {
 	}
 	_, err := a.accept(asked.ID, spec, asked.Access, accepted)
 	return err
+}
+
+// doneBefore is the earlier attempt of a retry that ended well here, which its server
+// may not know: it was told otherwise by a copy of this machine. "" is none.
+func (a *Agent) doneBefore(asked *api.Job) job.ID {
+	for n := range min(asked.Retry, job.MostAttempts) {
+		earlier := asked.Root
+		if n > 0 {
+			var err error
+			if earlier, err = job.RetryID(asked.Root, n); err != nil {
+				return "" // of a root that is no id, nothing is known
+			}
+		}
+		if a.journal.EndedWell(earlier) {
+			return earlier
+		}
+	}
+	return ""
 }
 
 // errStopping is why a job is not taken while the agent ends.

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -158,5 +160,46 @@ func TestWhatBecomesOfMoments(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestARetryOfWhatEndedWellIsNotRun: a copy of this machine has told the server that
+// a run failed, and this machine did it meanwhile.
+func TestARetryOfWhatEndedWellIsNotRun(t *testing.T) {
+	r := newClockRig(t, planOf(1, ruleOf("0 * * * *")))
+	spec, err := json.Marshal(r.plan.current.Groups[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := func(id job.ID, state job.State) {
+		t.Helper()
+		if err := r.append(api.RecordEnded, id, api.Ended{State: state}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		first job.State
+		takes bool
+	}{{"the first attempt ended well", job.Warning, false}, {"it failed", job.Failed, true}} {
+		root := job.NewID(noon)
+		ended(root, c.first)
+		occasion, second, err := job.Occasion{}.Next(root)
+		if err == nil {
+			ended(second, job.Failed)
+			occasion, second, err = occasion.Next(second)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Nothing is at work here, so what would be accepted is refused.
+		err = r.admitJob(&api.Job{ID: second, Kind: job.Backup, Occasion: occasion, Spec: spec})
+		if errors.Is(err, errStopping) != c.takes || r.journal.Known(second) == c.takes {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		r.restart(0) // what is known outlasts the process
+		if !r.journal.EndedWell(root) != c.takes {
+			t.Errorf("%s: after a restart it is known otherwise", c.name)
+		}
 	}
 }

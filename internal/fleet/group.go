@@ -140,8 +140,8 @@ func (o *GroupOptions) check(invalid *Invalid) {
 			invalid.Add("tags", "%q can't be a tag: 1 to 100 bytes without spaces and commas, and rm- is taken.", tag)
 		}
 	}
-	if o.RetryMax < 1 || o.RetryMax > 100 {
-		invalid.Add("retry_max", "A run has 1 to 100 attempts.")
+	if o.RetryMax < 1 || o.RetryMax > job.MostAttempts {
+		invalid.Add("retry_max", "A run has 1 to %d attempts.", job.MostAttempts)
 	}
 	if o.RetryBackoffSeconds < 1 || o.RetryBackoffSeconds > 30*60 {
 		invalid.Add("retry_backoff_seconds", "The wait before the second attempt is 1 to 1800 seconds.")

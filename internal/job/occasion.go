@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// MostAttempts is how many attempts a run has at most, the first one counted.
+const MostAttempts = 100
+
 // Occasion says why a run is there. The zero value is a first run that a person
 // or the server asked for.
 type Occasion struct {

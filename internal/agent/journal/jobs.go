@@ -46,11 +46,19 @@ func keyOf[T ~string](id T) key {
 	return key(sum[:16])
 }
 
+// trace is the most that is remembered of a job for as long as its records are kept.
+type trace uint8
+
+const (
+	wasDue    trace = iota + 1 // or a moment of it was skipped
+	wasTaken                   // accepted or ended
+	endedWell                  // and it did its work
+)
+
 // jobs is what the records say of jobs.
 type jobs struct {
-	// noted has every id of a due, accepted or ended record; true are those that
-	// were accepted or ended.
-	noted      map[key]bool
+	// noted has every id of a due, accepted or ended record.
+	noted      map[key]trace
 	held       map[job.ID]*Held
 	unfinished map[job.ID]*Unfinished
 	// made names the job of each snapshot, by its id.
@@ -59,7 +67,7 @@ type jobs struct {
 }
 
 func newJobs() jobs {
-	return jobs{noted: map[key]bool{}, held: map[job.ID]*Held{}, unfinished: map[job.ID]*Unfinished{}, made: map[key]key{}}
+	return jobs{noted: map[key]trace{}, held: map[job.ID]*Held{}, unfinished: map[job.ID]*Unfinished{}, made: map[key]key{}}
 }
 
 // fact is what one record says of its job, decoded before it is written, so that
@@ -71,6 +79,7 @@ type fact struct {
 	cancel   *api.CancelAsked
 	hook     *api.HookRun
 	made     string // the id of a snapshot
+	well     bool   // of an end: the job did its work
 	troubled bool
 	lines    int // of a log, the omitted ones not counted
 }
@@ -99,6 +108,10 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 		var made api.SnapshotMade
 		err = json.Unmarshal(body, &made)
 		said.made = made.Snapshot.ID
+	case api.RecordEnded:
+		var ended api.Ended
+		err = json.Unmarshal(body, &ended)
+		said.well = ended.State.EndedWell()
 	case api.RecordLog:
 		var log api.Log
 		err = json.Unmarshal(body, &log)
@@ -125,22 +138,25 @@ func (s *jobs) learn(kind api.RecordKind, id job.ID, seq uint64, at int64, said 
 	}
 	switch kind { //nolint:exhaustive // all others are about a job that is open
 	case api.RecordDue:
-		known := s.noted[keyOf(id)]
-		s.noted[keyOf(id)] = known
-		if said.due != nil && said.due.Skip == "" && id != "" && !known && s.held[id] == nil {
+		before := s.noted[keyOf(id)]
+		s.noted[keyOf(id)] = max(before, wasDue)
+		if said.due != nil && said.due.Skip == "" && id != "" && before < wasTaken && s.held[id] == nil {
 			s.held[id] = &Held{ID: id, At: at, Due: *said.due, Seq: seq}
 		}
 		return
 	case api.RecordAccepted:
-		if s.noted[keyOf(id)] {
+		if s.noted[keyOf(id)] >= wasTaken {
 			return
 		}
-		s.noted[keyOf(id)] = true
+		s.noted[keyOf(id)] = wasTaken
 		delete(s.held, id)
 		s.unfinished[id] = &Unfinished{ID: id, At: at, Accepted: *said.accepted, seq: seq}
 		return
 	case api.RecordEnded:
-		s.noted[keyOf(id)] = true
+		s.noted[keyOf(id)] = max(s.noted[keyOf(id)], wasTaken)
+		if said.well {
+			s.noted[keyOf(id)] = endedWell
+		}
 		delete(s.held, id)
 		delete(s.unfinished, id)
 		return

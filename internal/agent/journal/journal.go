@@ -149,7 +149,14 @@ func (j *Journal) Changed() <-chan struct{} { return j.changed }
 func (j *Journal) Known(id job.ID) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.jobs.noted[keyOf(id)]
+	return j.jobs.noted[keyOf(id)] >= wasTaken
+}
+
+// EndedWell tells whether a job did its work here, as long as its records were kept.
+func (j *Journal) EndedWell(id job.ID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.jobs.noted[keyOf(id)] == endedWell
 }
 
 // Noted tells whether a job was ever due, accepted or ended here, as long as its
