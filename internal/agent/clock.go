@@ -133,6 +133,9 @@ func (c *clock) lookAtMoments(now time.Time, table *timetable) (next time.Time) 
 		c.mark, fresh = now, true
 	case now.Before(c.mark): // the clock was ahead, and what was due by the right one may have passed unseen
 		c.mark, fresh = now.Add(-min(c.mark.Sub(now), lookBack)), true
+		if c.seen.After(c.mark) {
+			c.seen = c.mark // so it is with a schedule that is new here
+		}
 	}
 	if fresh {
 		c.next = make([]time.Time, len(table.schedules))

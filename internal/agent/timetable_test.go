@@ -262,6 +262,23 @@ func TestTheClockThroughADay(t *testing.T) {
 			}
 			r.look()
 		}, []string{"due 04 12:30"}},
+		{"the same, and the agent was off when its clock was set right", hourly, func(r *clockRig) {
+			r.now = noon.Add(24 * time.Hour)
+			plan := *r.plan.current
+			plan.Digest, plan.Schedules = "ahead", nil
+			if err := r.takePlan(&plan); err != nil {
+				r.t.Fatal(err)
+			}
+			r.look()
+			r.now = noon
+			r.restart(50 * time.Minute)
+			made := planOf(1, ruleOf("30 * * * *"))
+			made.Digest, made.Schedules[0].EffectiveFrom = "made while the agent was cut off", noon.Add(20*time.Minute).UnixMilli()
+			if err := r.takePlan(made); err != nil {
+				r.t.Fatal(err)
+			}
+			r.look()
+		}, []string{"due 04 12:30"}},
 		{"a mark from the future", hourly, func(r *clockRig) {
 			if err := r.state.setClockMark(clockMark{Looked: noon.Add(365 * day).UnixMilli()}); err != nil {
 				r.t.Fatal(err)

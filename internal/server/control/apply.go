@@ -212,11 +212,15 @@ func (a *applier) try(ctx context.Context, r api.Record) error {
 // at is the time of a record in the server's clock.
 func (a *applier) at(r api.Record) time.Time { return a.ours(r.At) }
 
-// ours turns the agent's clock into the server's. Nothing is later than now, nor
-// older than this program.
+// oldestRecord is how old a record can truly be: twice as long as a journal keeps it.
+const oldestRecord = 2 * 90 * 24 * time.Hour
+
+// ours turns the agent's clock into the server's. Nothing is later than now, and
+// what seems older than an account can be was written by a wrong clock: taken at
+// its word it would be tidied away.
 func (a *applier) ours(ms int64) time.Time {
 	at, now := time.UnixMilli(ms).Add(-a.s.offset), a.c.now()
-	if at.After(now) || at.Year() < 2000 {
+	if at.After(now) || now.Sub(at) > oldestRecord {
 		return now
 	}
 	return at
