@@ -33,7 +33,8 @@ test: deps test-deps ## check and test everything
 SOAK = 10000
 
 soak: ## simulate three days of faults 10,000 times: make soak SOAK=500
-	go test ./test/sim -count=1 -timeout 0 -run 'TestSimulation$$' -args -soak $(SOAK)
+	go test -c -o bin/sim.test ./test/sim
+	cd test/sim && ../../bin/sim.test -test.timeout 0 -test.run 'TestSimulation$$' -soak $(SOAK)
 
 lint: ## run golangci-lint, which is compiled at first
 	go run $(GOLANGCI_LINT) run ./...
