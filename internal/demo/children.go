@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +17,13 @@ import (
 type children struct {
 	logs   string
 	failed context.CancelCauseFunc
+	out    io.Writer
 
 	mu     sync.Mutex
 	all    []*child
+	ready  bool // the demo is up: an agent may be stopped
 	ending bool
+	stop   chan struct{} // closed when ending
 }
 
 type child struct {
@@ -38,9 +42,75 @@ func (d *diedError) Error() string {
 	return fmt.Sprintf("%s ended by itself; see %s", d.name, d.log)
 }
 
-// start starts a process that lives as long as the demo. Its output goes to a
-// file of its own, and it does not see the terminal's Ctrl-C.
+func newChildren(logs string, out io.Writer, failed context.CancelCauseFunc) *children {
+	return &children{logs: logs, out: out, failed: failed, stop: make(chan struct{})}
+}
+
+// awayFor is how long an agent stays away that was stopped from outside: enough
+// for its host to be seen offline.
+const awayFor = 3 * time.Minute
+
+// start starts a process that lives as long as the demo, which ends with it.
 func (c *children) start(name, program string, args ...string) (*child, error) {
+	child, err := c.launch(name, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-child.done
+		if !c.isEnding() {
+			c.failed(&diedError{name, child.log.Name()})
+		}
+	}()
+	return child, nil
+}
+
+// keep starts a process that may be stopped from outside to see what that does,
+// and comes back after a while.
+func (c *children) keep(name, program string, args ...string) error {
+	child, err := c.launch(name, program, args...)
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-child.done
+		c.mu.Lock()
+		ending, ready := c.ending, c.ready
+		c.mu.Unlock()
+		if ending {
+			return
+		}
+		if !ready {
+			c.failed(&diedError{name, child.log.Name()})
+			return
+		}
+		fmt.Fprintf(c.out, "  %s has ended; it comes back in %.0f minutes.\n", name, awayFor.Minutes())
+		select {
+		case <-time.After(awayFor):
+		case <-c.stop:
+			return
+		}
+		if err := c.keep(name, program, args...); err != nil && !c.isEnding() {
+			c.failed(err)
+		}
+	}()
+	return nil
+}
+
+func (c *children) isEnding() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ending
+}
+
+// launch starts a process. Its output goes to a file of its own, and it does not
+// see the terminal's Ctrl-C.
+func (c *children) launch(name, program string, args ...string) (*child, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return nil, fmt.Errorf("start %s: the demo is ending", name)
+	}
 	log, err := os.OpenFile(filepath.Join(c.logs, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -52,17 +122,10 @@ func (c *children) start(name, program string, args ...string) (*child, error) {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
 	}
 	started := &child{name, cmd, log, make(chan struct{})}
-	c.mu.Lock()
 	c.all = append(c.all, started)
-	c.mu.Unlock()
 	go func() {
 		_ = cmd.Wait() // how it ended is in its log
 		close(started.done)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if !c.ending {
-			c.failed(&diedError{name, log.Name()})
-		}
 	}()
 	return started, nil
 }
@@ -70,10 +133,25 @@ func (c *children) start(name, program string, args ...string) (*child, error) {
 // Times that a process has to end politely. Agents may have a restic to stop.
 const stopTimeout = 30 * time.Second
 
+// open says that the demo is up.
+func (c *children) open() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ready = true
+}
+
+// last is the one that was started last.
+func (c *children) last() *child {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[len(c.all)-1]
+}
+
 // end stops all processes, the last started first.
 func (c *children) end() error {
 	c.mu.Lock()
 	c.ending = true
+	close(c.stop)
 	all := c.all
 	c.mu.Unlock()
 	var errs []error

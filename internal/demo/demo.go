@@ -93,7 +93,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	// A process that dies by itself ends the demo, with its name as the cause.
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	f.children = &children{logs: filepath.Join(f.Dir, "logs"), failed: fail}
+	f.children = newChildren(filepath.Join(f.Dir, "logs"), o.Out, fail)
 	defer func() { err = errors.Join(err, f.children.end()) }()
 	return f.run(ctx)
 }
@@ -163,8 +163,9 @@ func (f *fleet) run(ctx context.Context) error {
 		fmt.Fprintf(f.Out, "\n%s\nEvery host has a snapshot, %.0f s after the start.\n", table(rows), time.Since(began).Seconds())
 		return nil
 	}
-	fmt.Fprintf(f.Out, "\n  %s\n  user      %s\n  password  %s\n\n  %s has the API token and how each repository is reached.\n  Ctrl-C ends it all.\n\n",
-		f.report.URL, f.report.Username, f.report.Password, filepath.Join(f.Dir, reportName))
+	f.children.open()
+	fmt.Fprintf(f.Out, "\n  %s\n  user      %s\n  password  %s\n\n  %s has the API token and how each repository is reached.\n  An agent that you stop comes back after %.0f minutes: kill %d takes %s offline.\n  Ctrl-C ends it all.\n\n",
+		f.report.URL, f.report.Username, f.report.Password, filepath.Join(f.Dir, reportName), awayFor.Minutes(), f.children.last().pid(), f.children.last().name)
 	<-ctx.Done()
 	var died *diedError
 	if errors.As(context.Cause(ctx), &died) {

@@ -147,7 +147,7 @@ func (f *fleet) enrol(ctx context.Context, name, dir, policy string, invitation 
 	if err := f.children.feed(ctx, token.Token, f.programs.agent, "--state", state, "--policy", policyFile, "enroll", "--server", f.report.URL); err != nil {
 		return "", fmt.Errorf("enrol %s: %w", name, err)
 	}
-	if _, err := f.children.start(name, f.programs.agent, "--state", state, "--policy", policyFile, "run"); err != nil {
+	if err := f.children.keep(name, f.programs.agent, "--state", state, "--policy", policyFile, "run"); err != nil {
 		return "", err
 	}
 	var id string
