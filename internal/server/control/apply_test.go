@@ -134,11 +134,28 @@ func TestUnknownJobIsRecordedFromAccount(t *testing.T) {
 	if r.audited("job.recorded_from_agent", string(id)) != 1 {
 		t.Error("it is not audited")
 	}
-	cancelled := job.NewID(time.Now())
-	a.append(api.RecordEnded, cancelled, api.Ended{State: job.Cancelled}) // of a cancel that came before its job
+	for _, state := range []job.State{job.Cancelled, job.Skipped} {
+		a.end(job.NewID(time.Now()), state) // of a cancel that came before its job
+	}
 	a.sync()
 	if alert := r.alert(a.host, fleet.AlertRejected, ""); alert != nil {
 		t.Errorf("alert: %s", alert.Sentence)
+	}
+}
+
+// TestTimesThatCantBe: what an agent wrote by a wrong clock is not tidied away for
+// its age.
+func TestTimesThatCantBe(t *testing.T) {
+	r, a, _, id := running(t)
+	for _, skew := range []time.Duration{-2 * 365 * 24 * time.Hour, 365 * 24 * time.Hour} {
+		a.skew = skew
+		a.end(id, job.Succeeded)
+		a.sync()
+		if j := r.job(id); j.State != job.Succeeded || time.Since(j.FinishedAt) > time.Minute || j.FinishedAt.After(time.Now()) {
+			t.Errorf("%s: the job is %s and ended at %s", skew, j.State, j.FinishedAt)
+		}
+		id = job.NewID(time.Now())
+		a.accept(id, backupSpec(r.group(a.host, string(id))))
 	}
 }
 
