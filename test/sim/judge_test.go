@@ -267,8 +267,8 @@ func (w *world) compareRetries(jobs map[job.ID]fleet.Job) {
 		if j.Kind != job.Backup || w.changed[j.Group] || w.cloned || w.restored || j.Retry+1 >= most[j.Group] || !job.Retryable(j.State, j.Cause, j.Trouble) {
 			continue
 		}
-		if newer(jobs, j) {
-			continue // which does its work
+		if newer(jobs, j) || !j.CancelRequestedAt.IsZero() {
+			continue // which does its work, or nobody wants it any more
 		}
 		if _, next, err := j.Occasion().Next(j.ID); err != nil || jobs[next].ID == "" {
 			w.fault("job %s is %s (%s, %s) and was not tried again", j.ID, j.State, j.Cause, j.Trouble)
