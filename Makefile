@@ -28,6 +28,7 @@ test: deps test-deps ## check and test everything
 	go vet ./...
 	for os in windows darwin freebsd; do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/agent || exit 1; done
 	$(WITH_DEPS) go run ./test/mustrun -count=1 -timeout 12m ./...
+	go test -race -count=1 -timeout 5m -run 'TestSimulation$$' ./test/sim
 
 # How many worlds a soak simulates.
 SOAK = 10000

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what the tests need from the system, PostgreSQL and Chromium, when
-# they are missing, this is Debian, and root is to be had without a question.
-# Elsewhere it says what is missing: those tests are then skipped, or failed
-# under CI=true.
+# Installs what the tests need from the system, PostgreSQL, Chromium and, for the
+# race detector, a C compiler, when they are missing, this is Debian, and root is
+# to be had without a question. Elsewhere it says what is missing: those tests are
+# then skipped, or failed under CI=true.
 set -eu
 
 packages=
@@ -10,6 +10,7 @@ set -- /usr/lib/postgresql/*/bin/initdb
 [ -x "$1" ] || command -v initdb >/dev/null || packages="$packages postgresql"
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
 	command -v google-chrome >/dev/null || packages="$packages chromium"
+command -v "${CC:-gcc}" >/dev/null || packages="$packages gcc libc6-dev"
 [ -n "$packages" ] || exit 0
 
 as_root=

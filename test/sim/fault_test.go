@@ -129,7 +129,7 @@ func (w *world) faultRestore(*machine) {
 func (w *world) faultAgentStop(m *machine) {
 	m.wake()
 	if err := m.stop(); err != nil && !m.full {
-		w.t.Errorf("the agent of %s ended with %v", m.name, err)
+		w.fault("the agent of %s ended with %v", m.name, err)
 	}
 	m.returns = true
 	w.later(w.away(), func() { w.bootMachine(m) })

@@ -3,6 +3,6 @@
 package sim
 
 const (
-	usualSeeds   = 10
+	usualSeeds   = 6
 	raceDetector = true
 )

@@ -66,7 +66,7 @@ func (w *world) bury() {
 			select {
 			case <-b.ended:
 				if !b.dead() && !m.full {
-					w.t.Errorf("the agent of %s ended by itself: %v", m.name, b.err)
+					w.fault("the agent of %s ended by itself: %v", m.name, b.err)
 				}
 				b.crash(killed)
 			default:

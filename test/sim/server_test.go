@@ -70,12 +70,12 @@ func (w *world) startServer(restored bool) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.loops.Go(func() {
 		if err := n.Run(ctx); err != nil && !n.dead() {
-			w.t.Errorf("the server ended with %v", err)
+			w.fault("the server ended with %v", err)
 		}
 	})
 	n.loops.Go(func() {
 		if err := n.web.Serve(n.listen); !errors.Is(err, http.ErrServerClosed) && !n.dead() {
-			w.t.Errorf("the server serves no longer: %v", err)
+			w.fault("the server serves no longer: %v", err)
 		}
 	})
 	n.loops.Go(func() { n.drainDue(ctx) })
@@ -103,7 +103,7 @@ func (n *node) drainDue(ctx context.Context) {
 			return
 		}
 		if err := n.DrainAllDue(ctx); err != nil && ctx.Err() == nil && !n.dead() {
-			n.world.t.Errorf("what is due was not drained: %v", err)
+			n.world.fault("what is due was not drained: %v", err)
 		}
 	}
 }

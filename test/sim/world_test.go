@@ -146,7 +146,7 @@ func (w *world) end() {
 		m.wake()
 		m.plug(true)
 		if err := m.stop(); err != nil {
-			w.t.Errorf("the agent of %s ended with %v", m.name, err)
+			w.fault("the agent of %s ended with %v", m.name, err)
 		}
 		m.mutex.Lock()
 		for _, p := range m.procs {
