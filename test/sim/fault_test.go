@@ -160,6 +160,7 @@ func (w *world) faultClock(m *machine) {
 	}
 	m.unsure()
 	m.jump(by)
+	m.wasBehind = m.wasBehind || by < 0
 	w.note("  by %v", by)
 	w.later(w.between(time.Second, 8*time.Hour), func() { m.unsure(); m.jump(-by) })
 }

@@ -35,6 +35,8 @@ type machine struct {
 	gone    bool // for ever
 	full    bool
 	sure    time.Time // from when on its moments can be proved; zero is ever
+	// wasBehind: its clock was ever set back.
+	wasBehind bool
 
 	mutex sync.Mutex
 	// dir is the agent's state folder. Everything in it is written whole and
