@@ -29,10 +29,11 @@ type GroupCard struct {
 	PausedUntil time.Time
 }
 
-// CanRun tells whether "back up now" can be pressed.
-func (c GroupCard) CanRun() bool { return c.Ready && c.HostOnline && c.Running == nil && !c.Queued }
+// CanRun tells whether a backup can be asked for; while the host is offline it waits
+// for it.
+func (c GroupCard) CanRun() bool { return c.Ready && c.Running == nil && !c.Queued }
 
-// WhyNot says why "back up now" can't be pressed.
+// WhyNot says why no backup can be asked for.
 func (c GroupCard) WhyNot() string {
 	switch {
 	case !c.Ready:
@@ -41,8 +42,6 @@ func (c GroupCard) WhyNot() string {
 		return "It is running."
 	case c.Queued:
 		return "It is asked for already."
-	case !c.HostOnline:
-		return "The host is not in contact."
 	}
 	return ""
 }

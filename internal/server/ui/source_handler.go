@@ -168,7 +168,7 @@ func (u *UI) doSourceRun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	made, err := u.Control.CreateJob(r.Context(), visitorOf(r).who, control.NewJob{Host: group.Host, Kind: job.Backup, Group: group.ID})
+	made, err := u.Control.CreateJob(r.Context(), visitorOf(r).who, control.NewJob{Host: group.Host, Kind: job.Backup, Group: group.ID, WhenBack: r.PostFormValue("when_back") != ""})
 	if err != nil {
 		return err
 	}

@@ -427,6 +427,27 @@ func TestHostSettings(t *testing.T) {
 	wantWord("newest not yet taken")
 }
 
+// TestABackupWaitsForAHostThatIsOffline: what is asked for meanwhile is not lost.
+func TestABackupWaitsForAHostThatIsOffline(t *testing.T) {
+	r := newRig(t)
+	host, group := r.host("laptop")
+	page := r.ask(auth.Operator, "/hosts/"+string(host.ID)+"/sources", nil)
+	if !strings.Contains(page.text("main"), "Back up when it is back") || strings.Contains(page.body, " disabled title") {
+		t.Fatalf("the page of an offline host: %s", page.text("main"))
+	}
+	path := "/hosts/" + string(host.ID) + "/sources/" + string(group.ID) + "/run"
+	if got := r.ask(auth.Operator, path, url.Values{}); got.status != http.StatusConflict {
+		t.Errorf("without waiting = %d", got.status)
+	}
+	got := r.ask(auth.Operator, path, url.Values{"when_back": {"yes"}})
+	if got.status != http.StatusSeeOther {
+		t.Fatalf("when it is back = %d %s", got.status, got.text("main"))
+	}
+	if page := r.ask(auth.Viewer, got.header.Get("Location"), nil); !strings.Contains(page.text(".progress-card"), "waits for its host") {
+		t.Errorf("the job page says %s", page.text("main"))
+	}
+}
+
 func TestSlotsOfAStorageBox(t *testing.T) {
 	r := newRig(t)
 	box := fleet.Host{ID: job.HostID(job.NewULID(time.Now())), Name: "vault", ResticHost: "vault", PublicKey: []byte("vault"), EnrolledAt: time.Now(),
