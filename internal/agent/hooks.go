@@ -154,6 +154,8 @@ func (a *Agent) afterwards(t *task) (ctx context.Context, end func()) {
 	return ctx, func() { cancel(nil); watching.Wait() }
 }
 
+var hookPhases = map[api.HookSide]job.Phase{api.HookPre: job.PhasePreHook, api.HookPost: job.PhasePostHook}
+
 // runHook runs one hook and journals that it begins and that it is over. Its
 // error is a *hookError.
 func (a *Agent) runHook(ctx context.Context, t *task, spec *job.BackupSpec, h *hook, more []string) error {
@@ -162,6 +164,9 @@ func (a *Agent) runHook(ctx context.Context, t *task, spec *job.BackupSpec, h *h
 		return &hookError{sentence: fmt.Sprintf("%s was not run: that it begins could not be written down%s.", h.title, colon(err.Error()))}
 	}
 	t.log.add(job.LogInfo, h.title+" begins.")
+	before := a.live.phaseOf(t.id)
+	a.live.phase(t.id, hookPhases[h.side])
+	defer a.live.phase(t.id, before)
 	err := a.startHook(ctx, t, h, append(hookEnvironment(spec, h.side), more...))
 	over := api.HookRun{Side: h.side, Over: true}
 	if err == nil {

@@ -237,9 +237,12 @@ func TestHookArgumentsAreNotRead(t *testing.T) {
 
 func TestCancelInAPreHook(t *testing.T) {
 	r := newHookRig(t, "")
-	r.start()
+	running := r.start()
 	id := r.peer.ask(job.Backup, r.spec("wait", "restore"), &r.access)
 	r.awaitHook("wait", api.HookPre)
+	if phase := running.live.phaseOf(id); phase != job.PhasePreHook {
+		t.Errorf("in the pre-hook the phase is %q", phase)
+	}
 	r.peer.cancel(id)
 	ended := r.peer.awaitEnded(id)
 	if ended.State != job.Cancelled || ended.Cause != job.CauseOperator || ended.Error != "It was cancelled. Nothing was backed up." {
@@ -271,9 +274,12 @@ func TestStopAsAPreHookBegins(t *testing.T) {
 func TestPostHookIsNotCancelled(t *testing.T) {
 	r := newHookRig(t, "")
 	r.script("wait", "echo begun > $0.$RM_HOOK\nwhile ! test -e $0.go; do sleep 0.1; done\n")
-	r.start()
+	running := r.start()
 	id := r.peer.ask(job.Backup, r.spec("", "wait"), &r.access)
 	r.awaitHook("wait", api.HookPost)
+	if phase := running.live.phaseOf(id); phase != job.PhasePostHook {
+		t.Errorf("in the post-hook the phase is %q", phase)
+	}
 	r.peer.cancel(id)
 	r.peer.awaitRecord(id, api.RecordCancel)
 	if err := os.WriteFile(r.file("wait")+".go", nil, 0o600); err != nil {

@@ -147,7 +147,7 @@ func EndByCause(cause Cause) State {
 	return Lost
 }
 
-// Phase is what a running job is waiting for; "" is "at work".
+// Phase is what a running job is waiting for, or does beside its work; "" is "at work".
 type Phase string
 
 // Phases.
@@ -156,4 +156,6 @@ const (
 	PhaseWaitingRepository Phase = "waiting_for_repository"
 	PhaseFindingOut        Phase = "finding_out"
 	PhaseStopping          Phase = "stopping"
+	PhasePreHook           Phase = "pre_hook"
+	PhasePostHook          Phase = "post_hook"
 )

@@ -33,7 +33,7 @@ type Job struct {
 	Attempt       int            `json:"attempt" doc:"How many attempts are used up."`
 	NextAttemptAt *time.Time     `json:"next_attempt_at" doc:"When one that waits is due."`
 	ByJob         job.ID         `json:"by_job" doc:"The job that stands for one that was skipped."`
-	Phase         job.Phase      `json:"phase" doc:"What a running one waits for; empty while it works."`
+	Phase         job.Phase      `json:"phase" doc:"What a running one waits for, or does beside its work; empty while it works."`
 	Trouble       job.Trouble    `json:"trouble" doc:"Why a backup failed, as far as restic tells."`
 
 	CreatedAt         *time.Time `json:"created_at"`

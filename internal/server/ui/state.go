@@ -171,7 +171,7 @@ func causeSentence(cause job.Cause) string {
 	return fmt.Sprintf("It ended for the cause %q.", cause)
 }
 
-// phases says what a running job is waiting for.
+// phases says what a running job is waiting for, or does beside its work.
 var phases = []struct {
 	phase job.Phase
 	word  string
@@ -181,6 +181,8 @@ var phases = []struct {
 	{job.PhaseWaitingRepository, "waiting for the repository", "The repository does not answer. restic asks again by itself."},
 	{job.PhaseFindingOut, "finding out", "The agent was restarted and asks the repository what became of this job."},
 	{job.PhaseStopping, "stopping", "restic was asked to stop and is putting its things away; this can take a minute."},
+	{job.PhasePreHook, "in its pre-hook", "What is to run before the backup is at work. The backup begins when it has ended well."},
+	{job.PhasePostHook, "in its post-hook", "restic has ended. What is to run after the backup is at work."},
 }
 
 // sending is what a backup does after it has read all files.

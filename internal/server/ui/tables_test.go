@@ -36,7 +36,7 @@ func TestTablesCoverTheirLists(t *testing.T) {
 			t.Errorf("finding %s has no words", kind)
 		}
 	}
-	for _, phase := range []job.Phase{job.PhaseWaitingLock, job.PhaseWaitingRepository, job.PhaseFindingOut, job.PhaseStopping} {
+	for _, phase := range []job.Phase{job.PhaseWaitingLock, job.PhaseWaitingRepository, job.PhaseFindingOut, job.PhaseStopping, job.PhasePreHook, job.PhasePostHook} {
 		if phaseState(phase).Word == string(job.Running) {
 			t.Errorf("phase %s has no word", phase)
 		}
