@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/restic"
@@ -48,7 +49,7 @@ func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 			return p.cutOff(err)
 		}
 	}
-	switch play.ending { //nolint:exhaustive // the others begin their work
+	switch play.ending {
 	case endsLocked:
 		if err := p.pause(play.takes); err != nil {
 			return p.cutOff(err)
@@ -60,7 +61,7 @@ func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 	lock := repo.lock(p)
 	for part := range 3 {
 		if err := p.pause(play.takes / 3); err != nil {
-			if err == errStopped {
+			if errors.Is(err, errStopped) {
 				// restic needs a moment to clean up, in which it can be killed.
 				if p.linger(p.chance.between(0, 2*time.Second)) {
 					repo.unlock(lock)
@@ -72,7 +73,7 @@ func (p *process) backup(begun chan<- struct{}) (code restic.ExitCode) {
 		}
 		p.say(map[string]any{"message_type": "status", "percent_done": float64(part+1) / 3, "total_files": 3, "files_done": part + 1, "total_bytes": 3000, "bytes_done": 1000 * part})
 	}
-	switch play.ending { //nolint:exhaustive // the others have a snapshot
+	switch play.ending {
 	case endsKilled:
 		return restic.ExitKilled
 	case endsUnreachable:

@@ -212,34 +212,34 @@ func (s *stream) change(do func()) {
 }
 
 // read takes what has arrived, and tells how long to wait when nothing has.
-func (s *stream) read(into []byte) (n int, err error, wait time.Duration, changed <-chan struct{}) {
+func (s *stream) read(into []byte) (n int, wait time.Duration, changed <-chan struct{}, err error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	now := time.Now()
 	wait = -1
 	switch {
 	case s.left:
-		return 0, net.ErrClosed, 0, nil
+		return 0, 0, nil, net.ErrClosed
 	case s.reset:
-		return 0, syscall.ECONNRESET, 0, nil
+		return 0, 0, nil, syscall.ECONNRESET
 	case !s.late.IsZero() && !now.Before(s.late):
-		return 0, os.ErrDeadlineExceeded, 0, nil
+		return 0, 0, nil, os.ErrDeadlineExceeded
 	case s.stalled, s.machine.asleep():
 	case len(s.chunks) > 0 && !s.chunks[0].at.After(now):
 		n = copy(into, s.chunks[0].data)
 		if s.chunks[0].data = s.chunks[0].data[n:]; len(s.chunks[0].data) == 0 {
 			s.chunks = s.chunks[1:]
 		}
-		return n, nil, 0, nil
+		return n, 0, nil, nil
 	case len(s.chunks) > 0:
 		wait = s.chunks[0].at.Sub(now)
 	case s.ended:
-		return 0, io.EOF, 0, nil
+		return 0, 0, nil, io.EOF
 	}
 	if !s.late.IsZero() && (wait < 0 || s.late.Sub(now) < wait) {
 		wait = s.late.Sub(now)
 	}
-	return 0, nil, wait, s.changed
+	return 0, wait, s.changed, nil
 }
 
 // conn is one end of a link.
@@ -255,7 +255,7 @@ func (c *conn) Read(into []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		n, err, wait, changed := c.in.read(into)
+		n, wait, changed, err := c.in.read(into)
 		if n > 0 || err != nil {
 			return n, err
 		}

@@ -200,11 +200,11 @@ func (w *world) tell() {
 
 // note keeps what is done to the world.
 func (w *world) note(format string, args ...any) {
-	line := time.Now().UTC().Format("Jan 02 15:04:05 ") + fmt.Sprintf(format, args...)
+	what := fmt.Sprintf(format, args...)
 	w.mutex.Lock()
-	w.history = append(w.history, line)
+	w.history = append(w.history, time.Now().UTC().Format("Jan 02 15:04:05 ")+what)
 	w.mutex.Unlock()
-	w.logger("world").Info(line[len("Jan 02 15:04:05 "):])
+	w.logger("world").Info(what) //nolint:sloglint // it is what a person reads
 }
 
 func (w *world) setOdds(o odds) {
