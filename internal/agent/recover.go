@@ -220,7 +220,7 @@ func (r *recovery) ask() job.Proof {
 		t.log.add(job.LogWarn, "A lock may be left; it will be removed later.")
 		a.leaveLock(r.own)
 	}
-	r.found = pickSnapshot(list.Snapshots, t.earlier, func(snapshot string) bool { return a.journal.MadeByOther(snapshot, t.id) })
+	r.found = pickSnapshot(list.Snapshots, t.earlier, a.started, func(snapshot string) bool { return a.journal.MadeByOther(snapshot, t.id) })
 	if r.found == nil {
 		return job.Absent
 	}
@@ -245,10 +245,14 @@ const (
 // pickSnapshot returns the first snapshot that the process of a job can have made
 // and that no other job is known to have made; nil is none. By the process's own
 // start it is found whatever was done to the clock since. Without it the job was
-// cut off before or as its process began: then it is one from after its acceptance.
-func pickSnapshot(list []restic.Snapshot, begun *journal.Unfinished, others func(snapshot string) bool) *restic.Snapshot {
+// cut off before or as its process began: then it is one from after its acceptance
+// and from before this agent was restarted.
+func pickSnapshot(list []restic.Snapshot, begun *journal.Unfinished, restarted time.Time, others func(snapshot string) bool) *restic.Snapshot {
 	since := time.UnixMilli(begun.At).Add(-startTolerance)
-	var until time.Time
+	var until time.Time // zero: the clock was set back meanwhile, and says nothing
+	if !restarted.Before(since) {
+		until = restarted.Add(startLag)
+	}
 	if begun.Started != nil && begun.Started.ProcessStart > 0 {
 		start := time.UnixMilli(begun.Started.ProcessStart)
 		since, until = start.Add(-startTolerance), start.Add(startLag)

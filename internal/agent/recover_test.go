@@ -232,6 +232,7 @@ func TestPickSnapshot(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	after := func(id string, d time.Duration) restic.Snapshot { return restic.Snapshot{ID: id, Time: at.Add(d)} }
 	accepted := &journal.Unfinished{At: at.UnixMilli()}
+	setBack := &journal.Unfinished{At: at.Add(24 * time.Hour).UnixMilli()}
 	// It waited for its turn for an hour, while the clock was put back by two.
 	begun := &journal.Unfinished{At: at.UnixMilli(), Started: &api.Started{PID: 1, ProcessStart: at.Add(-time.Hour).UnixMilli()}}
 	for name, test := range map[string]struct {
@@ -245,13 +246,15 @@ func TestPickSnapshot(t *testing.T) {
 		"known as another job's within the tolerance": {accepted, []restic.Snapshot{after("other", -500*time.Millisecond)}, ""},
 		"both": {accepted, []restic.Snapshot{after("other", -500*time.Millisecond), after("mine", time.Second)}, "mine"},
 		"one that a clock that was ahead has dated, and its own": {accepted, []restic.Snapshot{after("ahead", 9000*time.Hour), after("mine", time.Second)}, "mine"},
+		"only one that a clock that was ahead has dated":         {accepted, []restic.Snapshot{after("ahead", 24*time.Hour)}, ""},
+		"its own, from before its clock was set back by a day":   {setBack, []restic.Snapshot{after("mine", 25*time.Hour)}, "mine"},
 		"by its process": {begun, []restic.Snapshot{after("later", time.Minute), after("mine", -time.Hour), after("old", -2*time.Hour)}, "mine"},
 		"its process left none, though there are later ones": {begun, []restic.Snapshot{after("later", time.Minute), after("old", -2*time.Hour)}, ""},
 		"another job's process began within the same minute": {begun, []restic.Snapshot{after("other", -time.Hour+time.Second), after("mine", -time.Hour)}, "mine"},
 		"another job's alone began within the same minute":   {begun, []restic.Snapshot{after("other", -time.Hour+time.Second)}, ""},
 	} {
 		got := ""
-		if found := pickSnapshot(test.list, test.job, func(id string) bool { return id == "other" }); found != nil {
+		if found := pickSnapshot(test.list, test.job, at.Add(time.Hour), func(id string) bool { return id == "other" }); found != nil {
 			got = found.ID
 		}
 		if got != test.want {
