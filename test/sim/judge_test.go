@@ -228,12 +228,13 @@ func (w *world) compareJob(j fleet.Job) {
 	}
 }
 
-// mistaken tells whether a job was found to have made what a restic had saved that
-// was killed before it could say so. A clock that is behind can bring that about: the
-// snapshot seems to have been made after the job began.
+// mistaken tells whether a job was found to have made what another one has saved. Two
+// things can bring that about: a clock that is behind, by which the snapshot of a restic
+// that was killed before it could tell of it seems to be of after the job began, and a
+// copy, which knows nothing of what the true machine does.
 func (w *world) mistaken(j fleet.Job) bool {
 	return j.Cause == job.CauseRestarted && j.Summary != nil && slices.ContainsFunc(w.truth.all(), func(a *attempt) bool {
-		return a.snapshot == j.Summary.SnapshotID && a.exit == restic.ExitKilled && a.machine.host == j.Host && a.machine.wasBehind
+		return a.snapshot == j.Summary.SnapshotID && a.machine.host == j.Host && (w.cloned || a.machine.wasBehind && a.exit == restic.ExitKilled)
 	})
 }
 
