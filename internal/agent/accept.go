@@ -56,14 +56,7 @@ func (a *Agent) admitJob(asked *api.Job) error {
 // doneBefore is the earlier attempt of a retry that ended well here, which its server
 // may not know: it was told otherwise by a copy of this machine. "" is none.
 func (a *Agent) doneBefore(asked *api.Job) job.ID {
-	for n := range min(asked.Retry, job.MostAttempts) {
-		earlier := asked.Root
-		if n > 0 {
-			var err error
-			if earlier, err = job.RetryID(asked.Root, n); err != nil {
-				return "" // of a root that is no id, nothing is known
-			}
-		}
+	for _, earlier := range asked.Earlier() {
 		if a.journal.EndedWell(earlier) {
 			return earlier
 		}

@@ -39,6 +39,22 @@ func (o Occasion) Next(id ID) (Occasion, ID, error) {
 	return next, retry, err
 }
 
+// Earlier lists the attempts before this one, the first run first.
+func (o Occasion) Earlier() []ID {
+	var list []ID
+	for n := range min(o.Retry, MostAttempts) {
+		id := o.Root
+		if n > 0 {
+			var err error
+			if id, err = RetryID(o.Root, n); err != nil {
+				return nil // of a root that is no id
+			}
+		}
+		list = append(list, id)
+	}
+	return list
+}
+
 // Check proves that id is derived from the occasion of a backup of group, which
 // a run that a person asked for is not: its root is random.
 func (o Occasion) Check(id ID, group GroupID) error {

@@ -48,6 +48,10 @@ func (a *applier) due(ctx context.Context, r api.Record, body *api.Due) error {
 		detail["reason"] = purpose
 		return a.c.audit(ctx, a.tx, auth.Server, "pending_run.abandoned", NounJob, string(j.ID), detail)
 	}
+	if done, err := a.doneBefore(ctx, body.Occasion); err != nil || done != "" {
+		j.Cause, j.By = job.CauseSatisfied, done
+		return errors.Join(err, a.insertSkipped(ctx, j, "The run that it repeats has ended well after all."))
+	}
 	if paused, err := a.inPause(ctx, j); err != nil || paused {
 		j.Cause = job.CausePaused
 		return errors.Join(err, a.insertSkipped(ctx, j, skipSentence(job.CausePaused)))
@@ -104,6 +108,21 @@ func (a *applier) ownOccasion(ctx context.Context, id job.ID, occasion job.Occas
 		err = reject("job %s retries one of another host", id)
 	}
 	return root, err
+}
+
+// doneBefore is the earlier attempt of a retry that ended well, of which its agent
+// does not know: a copy of its machine has done it. "" is none.
+func (a *applier) doneBefore(ctx context.Context, occasion job.Occasion) (job.ID, error) {
+	for _, id := range occasion.Earlier() {
+		earlier, err := a.tx.Job(ctx, id)
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return "", err
+		}
+		if err == nil && earlier.State.EndedWell() {
+			return id, nil
+		}
+	}
+	return "", nil
 }
 
 // dueAgain is a due record of a job that has a row: made by the server itself, or
