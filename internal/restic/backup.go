@@ -84,7 +84,7 @@ func (r Runner) Backup(ctx context.Context, options BackupOptions) (BackupResult
 	var answer BackupResult
 	answer.Result, err = r.run(ctx, options.Call, "backup", append(args, "--files-from-raw="+includes),
 		func(stdout io.Reader, record *record) error {
-			return record.messages(stdout, func(decoded message) {
+			return record.messages(stdout, backupMessages, func(decoded message) {
 				switch body := decoded.(type) {
 				case *statusMessage:
 					if record.hooks.Progress != nil {

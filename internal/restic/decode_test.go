@@ -3,6 +3,7 @@ package restic
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,10 +28,10 @@ func seedLines(t testing.TB, name string) [][]byte {
 
 func TestDecodeRealLines(t *testing.T) {
 	want := []message{
-		new(statusMessage), new(statusMessage), new(ignoredMessage), new(BackupSummary), new(initializedMessage), new(versionMessage),
+		new(statusMessage), new(statusMessage), new(ignoredMessage), new(BackupSummary), new(initializedMessage), new(ignoredMessage),
 	}
 	for i, line := range seedLines(t, "stdout.jsonl") {
-		got, err := decodeStdout(line)
+		got, err := decodeMessage(line, allMessages())
 		if err != nil || reflect.TypeOf(got) != reflect.TypeOf(want[i]) {
 			t.Errorf("line %d is a %T, %v, want a %T", i, got, err, want[i])
 		}
@@ -112,14 +113,26 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// allMessages has what any command prints on stdout; the summary is that of a backup.
+func allMessages() vocabulary {
+	all := vocabulary{}
+	for _, known := range []vocabulary{checkMessages, diffMessages, lsMessages, initMessages, backupMessages} {
+		maps.Copy(all, known)
+	}
+	return all
+}
+
 func FuzzDecodeStdout(f *testing.F) {
 	for _, line := range seedLines(f, "stdout.jsonl") {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		decoded, err := decodeStdout(line)
+		decoded, err := decodeMessage(line, allMessages())
 		if (decoded == nil) == (err == nil) {
-			t.Fatalf("decodeStdout = %v, %v", decoded, err)
+			t.Fatalf("decodeMessage = %v, %v", decoded, err)
+		}
+		if decoded, err := decodeMessage(line, checkMessages); (decoded == nil) == (err == nil) {
+			t.Fatalf("of a check: %v, %v", decoded, err)
 		}
 		record := newRecord(Call{})
 		if body, ok := decoded.(*statusMessage); ok {

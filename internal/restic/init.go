@@ -17,7 +17,7 @@ func (r Runner) Init(ctx context.Context, call Call) (InitResult, error) {
 	var answer InitResult
 	var err error
 	answer.Result, err = r.query(ctx, call, "init", nil, func(stdout io.Reader, record *record) error {
-		err := record.messages(stdout, func(decoded message) {
+		err := record.messages(stdout, initMessages, func(decoded message) {
 			if body, ok := decoded.(*initializedMessage); ok {
 				answer.RepositoryID = body.ID
 			}

@@ -25,13 +25,15 @@ type statusMessage struct {
 	CurrentFiles     []string `json:"current_files"`
 }
 
-// errorMessage names an item that could not be read.
+// errorMessage names an item that could not be read, or says what check has found.
 type errorMessage struct {
 	Error struct {
 		Message string `json:"message"`
 	} `json:"error"`
 	During string `json:"during"`
 	Item   string `json:"item"`
+	// Message is what check says instead of all others.
+	Message string `json:"message"`
 }
 
 // exitErrorMessage is the last line on stderr of a restic that fails.
@@ -57,30 +59,44 @@ func (*statusMessage) isMessage()      {}
 func (*errorMessage) isMessage()       {}
 func (*exitErrorMessage) isMessage()   {}
 func (*initializedMessage) isMessage() {}
-func (*versionMessage) isMessage()     {}
 func (*ignoredMessage) isMessage()     {}
 func (*BackupSummary) isMessage()      {}
+func (*CheckSummary) isMessage()       {}
+func (*Change) isMessage()             {}
+func (*DiffSummary) isMessage()        {}
+func (*Node) isMessage()               {}
 
-// stdoutMessages and stderrMessages are the types that each stream carries.
-var stdoutMessages = map[string]func() message{
-	"status":      func() message { return new(statusMessage) },
-	"summary":     func() message { return new(BackupSummary) },
-	"initialized": func() message { return new(initializedMessage) },
-	"version":     func() message { return new(versionMessage) },
+// vocabulary names the types of message that one stream of one command carries.
+type vocabulary map[string]func() message
+
+var backupMessages = vocabulary{
+	"status":  func() message { return new(statusMessage) },
+	"summary": func() message { return new(BackupSummary) },
 }
 
-var stderrMessages = map[string]func() message{
+var initMessages = vocabulary{"initialized": func() message { return new(initializedMessage) }}
+
+var checkMessages = vocabulary{"summary": func() message { return new(CheckSummary) }}
+
+var diffMessages = vocabulary{
+	"change":     func() message { return new(Change) },
+	"statistics": func() message { return new(DiffSummary) },
+}
+
+var lsMessages = vocabulary{
+	"snapshot": func() message { return new(ignoredMessage) },
+	"node":     func() message { return new(Node) },
+}
+
+var stderrMessages = vocabulary{
 	"error":      func() message { return new(errorMessage) },
 	"exit_error": func() message { return new(exitErrorMessage) },
 }
 
-// decodeStdout decodes one line of a command that prints messages.
-func decodeStdout(line []byte) (message, error) { return decodeMessage(line, stdoutMessages) }
-
 // decodeStderr decodes one line of stderr; an error means that it is plain text.
 func decodeStderr(line []byte) (message, error) { return decodeMessage(line, stderrMessages) }
 
-func decodeMessage(line []byte, known map[string]func() message) (message, error) {
+func decodeMessage(line []byte, known vocabulary) (message, error) {
 	if !bytes.HasPrefix(line, []byte("{")) {
 		return nil, fmt.Errorf("decode a line of restic: it is not a message")
 	}

@@ -101,14 +101,14 @@ func (r *record) stderr(line []byte, cut bool) {
 }
 
 // messages reads a command's messages from stdout. What is no message goes to the log as it is.
-func (r *record) messages(stdout io.Reader, each func(message)) error {
+func (r *record) messages(stdout io.Reader, known vocabulary, each func(message)) error {
 	return readLines(stdout, func(line []byte, cut bool) {
 		r.mutex.Lock()
 		defer r.mutex.Unlock()
 		if cut {
 			r.result.CutLines++
 		}
-		decoded, err := decodeStdout(line)
+		decoded, err := decodeMessage(line, known)
 		if err != nil {
 			r.plain(string(line))
 			return
@@ -124,6 +124,14 @@ func (r *record) plain(text string) {
 }
 
 func (r *record) itemError(body *errorMessage) {
+	if body.Message != "" {
+		text := strings.TrimSpace(r.clean(body.Message))
+		for line := range strings.Lines(text) {
+			r.line(LineError, strings.TrimRight(line, "\r\n"))
+		}
+		r.notice(newNotice(text))
+		return
+	}
 	item := ItemError{Item: r.clean(body.Item), During: r.clean(body.During), Text: r.clean(body.Error.Message)}
 	r.line(LineError, item.Item+": "+item.Text)
 	// With --json restic reports a volume that it could not snapshot like a file that it could not read.
