@@ -1,11 +1,8 @@
 package agent
 
 import (
-	"context"
 	"os/user"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -19,25 +16,15 @@ const startPatience = 50 * time.Millisecond
 
 // backupRun is one backup while it runs.
 type backupRun struct {
-	agent   *Agent
-	task    *task
+	watch
 	spec    *job.BackupSpec
-	runner  restic.Runner
-	call    restic.Call // without hooks, for questions beside it
-	process restic.Process
 	looking <-chan inspection
 	looked  *inspection // nil while the look goes on
-	// away: restic tries in vain to reach the repository. It tells of its progress
-	// all the same.
-	away atomic.Bool
-
-	mutex sync.Mutex
-	locks []job.Lock // that stand in the way, as last seen
 }
 
 // backup runs restic once, with no probe before it and no listing after it.
 func (a *Agent) backup(t *task, spec *job.BackupSpec) outcome {
-	run := &backupRun{agent: a, task: t, spec: spec}
+	run := &backupRun{watch: watch{agent: a, task: t}, spec: spec}
 	access, ok := a.accessOf(t)
 	if !ok {
 		return failed("This agent was not told how to reach the repository.", "Restart this agent, so that the server sends it the plan again; then run the job again.")
@@ -57,18 +44,10 @@ func (a *Agent) backup(t *task, spec *job.BackupSpec) outcome {
 }
 
 func (r *backupRun) options() restic.BackupOptions {
-	call := r.call
-	call.JobID = string(r.task.id)
-	call.RetryLock = time.Duration(r.spec.RetryLockSeconds) * time.Second
-	limits := r.agent.policy.Limits
-	call.LimitUploadKiB = stricter(limits.UploadKiB, r.spec.LimitUploadKiB)
-	call.LimitDownloadKiB = stricter(limits.DownloadKiB, r.spec.LimitDownloadKiB)
-	call.Hooks = restic.Hooks{
-		Started: r.started, Line: r.line, Notice: r.notice, Progress: r.progress,
-		Silence: r.silence, FirstContact: r.agent.policy.FirstContact,
-		// A lock is as silent as a repository that is away: it is found before the wait for the first contact is over.
-		SilenceAfter: min(r.agent.patience.silence, r.agent.policy.FirstContact/2),
-	}
+	call := r.callFor(time.Duration(r.spec.RetryLockSeconds) * time.Second)
+	call.LimitUploadKiB = stricter(call.LimitUploadKiB, r.spec.LimitUploadKiB)
+	call.LimitDownloadKiB = stricter(call.LimitDownloadKiB, r.spec.LimitDownloadKiB)
+	call.Hooks.Started, call.Hooks.Progress = r.started, r.progress
 	return restic.BackupOptions{
 		Call: call, Host: r.spec.ResticHost, Tags: r.tags(),
 		Includes: r.spec.Includes, Excludes: r.spec.Excludes,
@@ -105,32 +84,8 @@ func (r *backupRun) findings() []job.Finding {
 }
 
 func (r *backupRun) started(process restic.Process, argv []string) {
-	r.process = process
 	r.awaitLook(startPatience)
-	r.agent.began(r.task, process, argv, r.findings())
-	r.agent.live.set(r.task.id, func(*job.Progress) {})
-}
-
-func (r *backupRun) line(line restic.Line) {
-	level := job.LogInfo
-	switch line.Source { //nolint:exhaustive // all others are information
-	case restic.LineStderr:
-		level = job.LogWarn
-	case restic.LineError:
-		level = job.LogError
-	}
-	r.task.log.add(level, line.Text)
-}
-
-func (r *backupRun) notice(notice restic.Notice) {
-	switch notice.Kind { //nolint:exhaustive // all others change no phase
-	case restic.NoticeRetrying:
-		r.away.Store(true)
-		r.agent.live.phase(r.task.id, job.PhaseWaitingRepository)
-	case restic.NoticeReached:
-		r.away.Store(false)
-		r.agent.live.phase(r.task.id, "")
-	}
+	r.watch.started(process, argv, r.findings())
 }
 
 func (r *backupRun) progress(p restic.Progress) {
@@ -148,31 +103,6 @@ func (r *backupRun) progress(p restic.Progress) {
 			live.Phase = job.PhaseWaitingRepository
 		}
 	})
-}
-
-// silence finds out why nothing is heard: a lock prints nothing.
-func (r *backupRun) silence(ctx context.Context, _ time.Duration) (reached bool) {
-	ctx, cancel := context.WithTimeout(ctx, r.agent.patience.question)
-	defer cancel()
-	locks, err := listLocks(ctx, r.runner, r.call)
-	if ctx.Err() != nil && err == nil {
-		return false
-	}
-	if err != nil {
-		r.agent.live.phase(r.task.id, job.PhaseWaitingRepository)
-		return false
-	}
-	locks = withoutOwn(locks, r.process)
-	r.mutex.Lock()
-	r.locks = locks
-	r.mutex.Unlock()
-	if len(locks) == 0 {
-		return true
-	}
-	if r.agent.live.phase(r.task.id, job.PhaseWaitingLock) {
-		r.task.log.add(job.LogWarn, "waiting: the repository is locked"+lockOwner(locks, r.agent.options.Now()))
-	}
-	return true
 }
 
 // conclude turns what came of restic into the end of the job.
@@ -207,26 +137,9 @@ func (r *backupRun) conclude(access api.Access, result restic.BackupResult, runE
 			a.rememberSources(r.spec.Group, looked, size)
 			a.beside.Go(func() { a.proveAppendOnly(access) })
 		}
-		// An interrupt that meets restic while it writes its lock leaves it too.
-		if result.Process.PID != 0 && (result.Killed || result.Exit == restic.ExitKilled || result.Exit == restic.ExitInterrupted) {
-			a.leaveLock(leftLock{Repository: r.spec.Repository, Job: r.task.id, PID: result.Process.PID,
-				From: result.Process.Started, Until: result.Ended})
-		}
+		r.noteLock(r.spec.Repository, result.Result)
 	}
 	return o
-}
-
-// whoLocks names the locks that a backup gave up for.
-func (r *backupRun) whoLocks() []job.Lock {
-	r.mutex.Lock()
-	known := r.locks
-	r.mutex.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.task.ctx), r.agent.patience.question)
-	defer cancel()
-	if locks, err := listLocks(ctx, r.runner, r.call); err == nil && len(locks) > 0 {
-		return locks
-	}
-	return known
 }
 
 // snapshot describes the snapshot that a backup made from what is known here;

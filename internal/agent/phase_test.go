@@ -12,7 +12,7 @@ import (
 // says that it was reached again: its lines of progress come meanwhile too.
 func TestPhaseOutlivesProgress(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
-	run := &backupRun{agent: &Agent{live: newLive()}, task: &task{id: "J", ctx: ctx}}
+	run := &backupRun{watch: watch{agent: &Agent{live: newLive()}, task: &task{id: "J", ctx: ctx}}}
 	progress := func() { run.progress(restic.Progress{FilesDone: 3}) }
 	for _, step := range []struct {
 		name string

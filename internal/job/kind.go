@@ -12,6 +12,8 @@ const (
 	Unlock    Kind = "unlock"
 	// PreviewSources is named in full, since Preview is what it yields.
 	PreviewSources Kind = "preview"
+	Check          Kind = "check"
+	Stats          Kind = "stats"
 )
 
 // Place says which agent carries a kind out.
@@ -23,6 +25,9 @@ const (
 	OnEndpoint Place = "endpoint"
 	// OnStorage: the storage agent beside the rest-server.
 	OnStorage Place = "storage"
+	// OnRepository: the storage agent that has the repository's files on its disk,
+	// or else the endpoint.
+	OnRepository Place = "repository"
 )
 
 // LockClass says how a kind excludes others on one repository.
@@ -65,6 +70,10 @@ var Kinds = []KindInfo{
 		newSpec: func() Spec { return new(SnapshotsSpec) }, Sentence: "Reads the list of snapshots from the repository."},
 	{Kind: PreviewSources, Title: "Preview sources", Look: true, On: OnEndpoint, Lock: LockNone, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(PreviewSpec) }, Sentence: "Counts what a source group would save and what its rules take out."},
+	{Kind: Check, Title: "Check", On: OnRepository, Lock: LockExclusive, Operator: true, OffersAgain: true, Slot: true,
+		newSpec: func() Spec { return new(CheckSpec) }, Sentence: "Proves that a repository is whole, and that a part of its data can be read."},
+	{Kind: Stats, Title: "Count", Look: true, On: OnRepository, Lock: LockNone, Operator: true, OffersAgain: true,
+		newSpec: func() Spec { return new(StatsSpec) }, Sentence: "Counts what a repository stores and what its snapshots hold."},
 	{Kind: Unlock, Title: "Remove lock", On: OnEndpoint, Lock: LockNone, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(UnlockSpec) }, Sentence: "Removes one lock by its id after proving that its owner is gone."},
 	{Kind: Provision, Title: "Create repository user", On: OnStorage, Lock: LockNone, OffersAgain: true,

@@ -31,8 +31,49 @@ type Summary struct {
 	Snapshots int `json:"snapshots,omitempty"`
 	// Preview is what a look at sources has counted; the server puts it here.
 	Preview *Preview `json:"preview,omitempty"`
+	// Check is what a check found, Stats what a count came to.
+	Check *CheckResult `json:"check,omitempty"`
+	Stats *StatsResult `json:"stats,omitempty"`
 	// Advice is one sentence that says what to do next.
 	Advice string `json:"advice,omitempty"`
+}
+
+// CheckResult is what a check found.
+type CheckResult struct {
+	Errors int64 `json:"errors"`
+	// ReadMiB is how much of the stored data was to be read; ReadAll is all of it.
+	ReadMiB int64   `json:"read_mib"`
+	ReadAll bool    `json:"read_all"`
+	Seconds float64 `json:"seconds"`
+	// BrokenPacks are the files below data/ that can't be read any more, the first
+	// ones; BrokenCount counts all.
+	BrokenPacks []string `json:"broken_packs,omitempty"`
+	BrokenCount int      `json:"broken_count"`
+	// RepairIndex and Prune are restic's own advice.
+	RepairIndex bool `json:"repair_index"`
+	Prune       bool `json:"prune"`
+}
+
+// StatsResult is what a repository stores and holds, in bytes.
+type StatsResult struct {
+	// StoredBytes is what it takes on the disk; UncompressedBytes is the same before
+	// compression, each piece once.
+	StoredBytes       int64 `json:"stored_bytes"`
+	UncompressedBytes int64 `json:"uncompressed_bytes"`
+	Blobs             int64 `json:"blobs"`
+	// RestoredBytes is what all snapshots together would restore to.
+	RestoredBytes int64        `json:"restored_bytes"`
+	Files         int64        `json:"files"`
+	Snapshots     int64        `json:"snapshots"`
+	Groups        []GroupStats `json:"groups,omitempty"`
+}
+
+// GroupStats is what the snapshots of one source group would restore to.
+type GroupStats struct {
+	Group     GroupID `json:"source_group_id"`
+	Bytes     int64   `json:"bytes"`
+	Files     int64   `json:"files"`
+	Snapshots int64   `json:"snapshots"`
 }
 
 // FindingKind names what was found wrong with a source.

@@ -116,6 +116,30 @@ type UnlockSpec struct {
 	LockID     string       `json:"lock_id"` // 64 hexadecimal digits
 }
 
+// CheckSpec orders the proof of a repository.
+type CheckSpec struct {
+	Repository RepositoryID `json:"repository_id"`
+	// User is the folder in rest-server's data folder, for a storage agent; "" asks
+	// an endpoint, which reaches the repository by its URL.
+	User string `json:"user,omitempty"`
+	// ReadMiB is how much of the stored data is read; 0 is none, unless ReadAll.
+	ReadMiB int64 `json:"read_mib,omitempty"`
+	ReadAll bool  `json:"read_all,omitempty"`
+	// RetryLockSeconds is how long it waits for a lock; 0 is not at all.
+	RetryLockSeconds int `json:"retry_lock_seconds"`
+	// MostSeconds is how long it may take once it has begun; the lock that it holds
+	// keeps backups waiting.
+	MostSeconds int `json:"most_seconds"`
+}
+
+// StatsSpec orders a count of what a repository stores.
+type StatsSpec struct {
+	Repository RepositoryID `json:"repository_id"`
+	User       string       `json:"user,omitempty"` // as in CheckSpec
+	// Groups are counted one by one as well.
+	Groups []GroupID `json:"source_group_ids,omitempty"`
+}
+
 // ProvisionSpec orders one rest-server user to exist, or to be gone.
 type ProvisionSpec struct {
 	Repository RepositoryID `json:"repository_id"`
@@ -145,6 +169,12 @@ func (*SnapshotsSpec) Kind() Kind { return Snapshots }
 func (*UnlockSpec) Kind() Kind { return Unlock }
 
 // Kind implements Spec.
+func (*CheckSpec) Kind() Kind { return Check }
+
+// Kind implements Spec.
+func (*StatsSpec) Kind() Kind { return Stats }
+
+// Kind implements Spec.
 func (*ProvisionSpec) Kind() Kind { return Provision }
 
 // Kind implements Spec.
@@ -161,6 +191,12 @@ func (s *SnapshotsSpec) Subject() (RepositoryID, GroupID) { return s.Repository,
 
 // Subject implements Spec.
 func (s *UnlockSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
+
+// Subject implements Spec.
+func (s *CheckSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
+
+// Subject implements Spec.
+func (s *StatsSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
 
 // Subject implements Spec.
 func (s *ProvisionSpec) Subject() (RepositoryID, GroupID) { return s.Repository, "" }
@@ -240,6 +276,45 @@ func (s *SnapshotsSpec) Validate() error { return validRepository(s.Repository) 
 func (s *UnlockSpec) Validate() error {
 	if !lockIDPattern.MatchString(s.LockID) {
 		return fieldError("lock_id", "is not 64 hexadecimal digits")
+	}
+	return validRepository(s.Repository)
+}
+
+// MaxCheckSeconds bounds the time of a check: a week.
+const MaxCheckSeconds = 7 * 24 * 60 * 60
+
+// Validate implements Spec.
+func (s *CheckSpec) Validate() error {
+	switch {
+	case s.User != "" && validUser(s.User) != nil:
+		return validUser(s.User)
+	case s.ReadMiB < 0 || s.ReadMiB > 0 && s.ReadAll:
+		return fieldError("read_mib", "is negative, or goes with read_all")
+	case s.RetryLockSeconds < 0:
+		return fieldError("retry_lock_seconds", "is negative")
+	case s.MostSeconds < 1 || s.MostSeconds > MaxCheckSeconds:
+		return fieldError("most_seconds", fmt.Sprintf("is not 1 to %d", MaxCheckSeconds))
+	}
+	return validRepository(s.Repository)
+}
+
+// maxStatsGroups bounds how many groups one count goes through.
+const maxStatsGroups = 100
+
+// Validate implements Spec.
+func (s *StatsSpec) Validate() error {
+	if s.User != "" {
+		if err := validUser(s.User); err != nil {
+			return err
+		}
+	}
+	if len(s.Groups) > maxStatsGroups {
+		return fieldError("source_group_ids", fmt.Sprintf("are more than %d", maxStatsGroups))
+	}
+	for _, group := range s.Groups {
+		if !ValidID(string(group)) {
+			return fieldError("source_group_ids", "holds what is no id")
+		}
 	}
 	return validRepository(s.Repository)
 }
