@@ -23,6 +23,7 @@ type lookAnswer struct {
 var lookWork = map[job.Kind]func(*Agent, context.Context, job.Spec, *api.Access) lookAnswer{
 	job.Snapshots:      (*Agent).lookSnapshots,
 	job.PreviewSources: (*Agent).lookPreview,
+	job.Stats:          (*Agent).lookStats,
 }
 
 // look answers a read-only question. It is not journalled and ends with its

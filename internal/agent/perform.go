@@ -26,6 +26,7 @@ func failed(sentence, advice string) outcome {
 // work carries out each kind of job that is not a look.
 var work = map[job.Kind]func(*Agent, *task) outcome{
 	job.Backup:    with((*Agent).backup),
+	job.Check:     with((*Agent).check),
 	job.Unlock:    with((*Agent).unlock),
 	job.Provision: with((*Agent).provision),
 	job.Init:      with((*Agent).initRepository),

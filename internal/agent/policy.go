@@ -160,7 +160,7 @@ func (p *Policy) complete() error {
 	}
 	if len(p.Allow) == 0 {
 		for _, info := range job.Kinds {
-			if info.On == place {
+			if info.On == place || info.On == job.OnRepository {
 				p.Allow = append(p.Allow, info.Kind)
 			}
 		}

@@ -15,8 +15,8 @@ import (
 )
 
 func TestLoadPolicy(t *testing.T) {
-	endpoint := []job.Kind{job.Backup, job.Snapshots, job.PreviewSources, job.Unlock}
-	storage := []job.Kind{job.Provision, job.Init}
+	endpoint := []job.Kind{job.Backup, job.Snapshots, job.PreviewSources, job.Check, job.Stats, job.Unlock}
+	storage := []job.Kind{job.Check, job.Stats, job.Provision, job.Init}
 	tests := []struct {
 		name, text string
 		allow      []job.Kind

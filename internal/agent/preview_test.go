@@ -16,10 +16,16 @@ import (
 	"github.com/restic-manager/restic-manager/internal/testkit"
 )
 
-// preview asks the agent for a look and returns its one answer.
+// preview asks the agent for a look at sources.
 func (r *rig) preview(spec *job.PreviewSpec) api.Answer {
 	r.t.Helper()
-	id := r.peer.ask(job.PreviewSources, spec, nil)
+	return r.look(job.PreviewSources, spec, nil)
+}
+
+// look asks the agent for a look and returns its one answer.
+func (r *rig) look(kind job.Kind, spec job.Spec, access *api.Access) api.Answer {
+	r.t.Helper()
+	id := r.peer.ask(kind, spec, access)
 	var answer api.Answer
 	testkit.WaitFor(r.t, 20*time.Second, "the answer", func() bool {
 		return r.peer.with(func() bool {

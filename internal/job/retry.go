@@ -18,6 +18,7 @@ const (
 	TroubleLocalFull      Trouble = "local_disk_full"
 	TroubleSources        Trouble = "no_source_left"
 	TroubleHook           Trouble = "hook_failed"
+	TroubleDamaged        Trouble = "damaged"
 	TroubleOther          Trouble = "other"
 )
 
