@@ -31,6 +31,15 @@ type Repository struct {
 	SnapshotCount int
 	LatestAt      time.Time // time of the newest snapshot
 	ListedAt      time.Time // last full list
+
+	// Check is what the last check that came to a result found; nil is that there was
+	// none. CheckJob is that job, CheckedAt when it ended.
+	Check     *job.CheckResult
+	CheckJob  job.ID
+	CheckedAt time.Time
+	// Stats is what the last count came to; nil is that there was none.
+	Stats     *job.StatsResult
+	CountedAt time.Time
 }
 
 // Ready tells whether backups can go to it.

@@ -70,7 +70,7 @@ var Kinds = []KindInfo{
 		newSpec: func() Spec { return new(SnapshotsSpec) }, Sentence: "Reads the list of snapshots from the repository."},
 	{Kind: PreviewSources, Title: "Preview sources", Look: true, On: OnEndpoint, Lock: LockNone, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(PreviewSpec) }, Sentence: "Counts what a source group would save and what its rules take out."},
-	{Kind: Check, Title: "Check", On: OnRepository, Lock: LockExclusive, Operator: true, OffersAgain: true, Slot: true,
+	{Kind: Check, Title: "Check", On: OnRepository, Lock: LockExclusive, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(CheckSpec) }, Sentence: "Proves that a repository is whole, and that a part of its data can be read."},
 	{Kind: Stats, Title: "Count", Look: true, On: OnRepository, Lock: LockNone, Operator: true, OffersAgain: true,
 		newSpec: func() Spec { return new(StatsSpec) }, Sentence: "Counts what a repository stores and what its snapshots hold."},

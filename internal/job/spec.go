@@ -298,8 +298,8 @@ func (s *CheckSpec) Validate() error {
 	return validRepository(s.Repository)
 }
 
-// maxStatsGroups bounds how many groups one count goes through.
-const maxStatsGroups = 100
+// MaxStatsGroups bounds how many groups one count goes through.
+const MaxStatsGroups = 100
 
 // Validate implements Spec.
 func (s *StatsSpec) Validate() error {
@@ -308,8 +308,8 @@ func (s *StatsSpec) Validate() error {
 			return err
 		}
 	}
-	if len(s.Groups) > maxStatsGroups {
-		return fieldError("source_group_ids", fmt.Sprintf("are more than %d", maxStatsGroups))
+	if len(s.Groups) > MaxStatsGroups {
+		return fieldError("source_group_ids", fmt.Sprintf("are more than %d", MaxStatsGroups))
 	}
 	for _, group := range s.Groups {
 		if !ValidID(string(group)) {

@@ -12,13 +12,13 @@ import (
 )
 
 const repositoryColumns = `r.id, r.name, r.url, r.host_id, r.storage_id, r.username, r.created_at, r.provisioned_at, r.ready_at,
-	r.append_only, r.append_only_at, r.listed_at,
+	r.append_only, r.append_only_at, r.listed_at, r.checked_at, r.check_job, r.check_result, r.counted_at, r.stats,
 	(SELECT count(*) FROM snapshots s WHERE s.repository_id = r.id),
 	coalesce((SELECT max(s.taken_at) FROM snapshots s WHERE s.repository_id = r.id), 0)`
 
 func scanRepository(row scanner) (r fleet.Repository, err error) {
 	err = row.Scan(&r.ID, &r.Name, &r.URL, &r.Host, &r.Storage, &r.User, instant{&r.CreatedAt}, instant{&r.ProvisionedAt}, instant{&r.ReadyAt},
-		&r.AppendOnly, instant{&r.AppendOnlyAt}, instant{&r.ListedAt}, &r.SnapshotCount, instant{&r.LatestAt})
+		&r.AppendOnly, instant{&r.AppendOnlyAt}, instant{&r.ListedAt}, instant{&r.CheckedAt}, &r.CheckJob, encoded{&r.Check}, instant{&r.CountedAt}, encoded{&r.Stats}, &r.SnapshotCount, instant{&r.LatestAt})
 	return r, err
 }
 
@@ -87,7 +87,8 @@ func (r reader) SealedRepository(ctx context.Context, id job.RepositoryID) (seal
 // InsertRepository adds a repository with its sealed secrets.
 func (t *Tx) InsertRepository(ctx context.Context, r fleet.Repository, sealed []byte) error {
 	err := t.exec(ctx, `INSERT INTO repositories (id, name, url, host_id, storage_id, username, sealed, created_at, provisioned_at, ready_at,
-		append_only, append_only_at, listed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0)`,
+		append_only, append_only_at, listed_at, checked_at, check_job, check_result, counted_at, stats)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, '', '', 0, '')`,
 		r.ID, r.Name, r.URL, r.Host, r.Storage, r.User, encodeBytes(sealed), millis(r.CreatedAt), millis(r.ProvisionedAt), millis(r.ReadyAt), false)
 	if err != nil {
 		return fmt.Errorf("add repository: %w", err)
@@ -109,6 +110,22 @@ func (t *Tx) ReadyRepository(ctx context.Context, id job.RepositoryID, now time.
 // ListedRepository notes when all snapshots were last listed.
 func (t *Tx) ListedRepository(ctx context.Context, id job.RepositoryID, now time.Time) error {
 	return t.touchRepository(ctx, "listed_at", id, now)
+}
+
+// CheckedRepository notes what a check found.
+func (t *Tx) CheckedRepository(ctx context.Context, id job.RepositoryID, check job.ID, found *job.CheckResult, now time.Time) error {
+	if err := t.exec(ctx, "UPDATE repositories SET checked_at = $1, check_job = $2, check_result = $3 WHERE id = $4", millis(now), check, plain(encode(found)), id); err != nil {
+		return fmt.Errorf("note the check of repository %s: %w", id, err)
+	}
+	return nil
+}
+
+// CountedRepository notes what a count came to.
+func (t *Tx) CountedRepository(ctx context.Context, id job.RepositoryID, stats *job.StatsResult, now time.Time) error {
+	if err := t.exec(ctx, "UPDATE repositories SET counted_at = $1, stats = $2 WHERE id = $3", millis(now), plain(encode(stats)), id); err != nil {
+		return fmt.Errorf("note the count of repository %s: %w", id, err)
+	}
+	return nil
 }
 
 func (t *Tx) touchRepository(ctx context.Context, column string, id job.RepositoryID, now time.Time) error {

@@ -58,7 +58,7 @@ func (r *rig) newAgent() *agent {
 		r.t.Fatal(err)
 	}
 	return &agent{t: r.t, base: r.web.URL, key: key, journal: rand.Text(),
-		facts: api.Facts{Hostname: "machine", OS: "linux", Arch: "amd64", AgentVersion: "1", ResticVersion: "0.19.1", Allowed: []job.Kind{job.Backup, job.Snapshots, job.PreviewSources, job.Unlock}}}
+		facts: api.Facts{Hostname: "machine", OS: "linux", Arch: "amd64", AgentVersion: "1", ResticVersion: "0.19.1", Allowed: []job.Kind{job.Backup, job.Snapshots, job.PreviewSources, job.Unlock, job.Check, job.Stats}}}
 }
 
 // copyOf is a clone of the machine as it is now.

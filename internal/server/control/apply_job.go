@@ -203,7 +203,9 @@ func (a *applier) ended(ctx context.Context, r api.Record, body *api.Ended) erro
 		a.after.tell(Event{NounRepository, string(j.Repository)}, Event{NounEnrollment, ""})
 		a.after.pokes = append(a.after.pokes, pokes...)
 		return err
-	case job.Snapshots, job.Unlock, job.PreviewSources: // nothing follows
+	case job.Check:
+		return a.checkEnded(ctx, j, body)
+	case job.Snapshots, job.Unlock, job.Stats, job.PreviewSources: // nothing follows
 	}
 	return nil
 }

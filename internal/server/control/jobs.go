@@ -21,6 +21,7 @@ type NewJob struct {
 	// Repository is for kinds without a group; "" is the host's only one.
 	Repository job.RepositoryID
 	LockID     string // for unlock
+	ReadAll    bool   // for a check: all that is stored, however long that takes
 	// Preview is what to count, for a preview.
 	Preview *job.PreviewSpec
 	// WhenBack lets a backup of an offline host wait for it instead of refusing.
@@ -41,6 +42,11 @@ func (c *Control) CreateJob(ctx context.Context, who auth.Identity, n NewJob) (f
 	var done drained
 	err := c.store.Write(ctx, func(tx *store.Tx) error {
 		done = drained{}
+		if info.On == job.OnRepository {
+			if err := c.place(ctx, tx, &n); err != nil {
+				return err
+			}
+		}
 		if err := tx.HoldHost(ctx, n.Host); err != nil {
 			return err
 		}
@@ -154,12 +160,30 @@ func (c *Control) spec(ctx context.Context, tx *store.Tx, host fleet.Host, n New
 		return nil, err
 	}
 	j.Repository = repository.ID
+	user := ""
+	if host.ID == repository.Storage {
+		user = repository.User
+	}
 	var spec job.Spec
 	switch n.Kind {
 	case job.Snapshots:
 		spec = &job.SnapshotsSpec{Repository: repository.ID}
 	case job.Unlock:
 		spec = &job.UnlockSpec{Repository: repository.ID, LockID: n.LockID}
+	case job.Check:
+		check := checkOf(repository, n.ReadAll)
+		check.User = user
+		spec = &check
+	case job.Stats:
+		groups, err := tx.Groups(ctx, repository.Host)
+		if err != nil {
+			return nil, err
+		}
+		stats := &job.StatsSpec{Repository: repository.ID, User: user}
+		for _, group := range groups[:min(len(groups), job.MaxStatsGroups)] {
+			stats.Groups = append(stats.Groups, group.ID)
+		}
+		spec = stats
 	case job.Backup, job.PreviewSources, job.Provision, job.Init:
 		return nil, fmt.Errorf("make spec: kind %q has none here", n.Kind)
 	}
@@ -176,6 +200,15 @@ func (c *Control) repositoryFor(ctx context.Context, tx *store.Tx, host fleet.Ho
 	items, _, err := tx.Repositories(ctx, store.RepositoryFilter{Host: host.ID})
 	if err != nil {
 		return fleet.Repository{}, err
+	}
+	if id != "" && host.IsStorage() {
+		repository, err := tx.Repository(ctx, id)
+		if err == nil && repository.Storage == host.ID {
+			return repository, nil
+		}
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return fleet.Repository{}, err
+		}
 	}
 	for _, repository := range items {
 		if repository.ID == id || id == "" && len(items) == 1 {

@@ -101,6 +101,12 @@ func (c *Control) answered(ctx context.Context, s *session, part *api.Answer, ga
 		if !part.Ended.State.Ended() || !job.CanMove(j.State, part.Ended.State, job.ByAgent) {
 			return nil
 		}
+		if summary := part.Ended.Summary; part.Ended.State == job.Succeeded && gathered.kind == job.Stats && summary != nil && summary.Stats != nil {
+			summary.Stats.Groups = summary.Stats.Groups[:min(len(summary.Stats.Groups), job.MaxStatsGroups)]
+			if err := tx.CountedRepository(ctx, j.Repository, summary.Stats, c.now()); err != nil {
+				return err
+			}
+		}
 		if part.Ended.State == job.Succeeded && gathered.kind == job.Snapshots {
 			if _, err := tx.DropSnapshots(ctx, j.Repository, gathered.since); err != nil {
 				return err

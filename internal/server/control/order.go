@@ -33,7 +33,7 @@ func (c *Control) order(ctx context.Context, r reading, host fleet.Host, j fleet
 	order := &api.Job{ID: j.ID, Kind: j.Kind, Origin: j.Origin, Occasion: j.Occasion()}
 	// A provision works on rest-server's users alone, a preview on files alone.
 	if j.Kind != job.Provision && j.Kind != job.PreviewSources {
-		if order.Access, err = c.accessFor(ctx, r, spec); err != nil {
+		if order.Access, err = c.accessFor(ctx, r, host, spec); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +81,7 @@ func (c *Control) resolve(ctx context.Context, r reading, host fleet.Host, j fle
 		}
 		spec.PasswordHash = string(hash)
 		return spec, nil
-	case job.Init, job.Snapshots, job.Unlock, job.PreviewSources: // whole as they were stored
+	case job.Init, job.Snapshots, job.Unlock, job.Check, job.Stats, job.PreviewSources: // whole as they were stored
 	}
 	spec, err := job.DecodeSpec(j.Kind, j.Spec)
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *Control) resolve(ctx context.Context, r reading, host fleet.Host, j fle
 
 // accessFor opens the way to the repository that a spec names. A storage agent
 // works on the files and gets no password of rest-server.
-func (c *Control) accessFor(ctx context.Context, r reading, spec job.Spec) (*api.Access, error) {
+func (c *Control) accessFor(ctx context.Context, r reading, host fleet.Host, spec job.Spec) (*api.Access, error) {
 	id, _ := spec.Subject()
 	repository, err := r.Repository(ctx, id)
 	if errors.Is(err, fleet.ErrNotFound) {
@@ -105,7 +105,7 @@ func (c *Control) accessFor(ctx context.Context, r reading, spec job.Spec) (*api
 	if err != nil {
 		return nil, sealedOff(err)
 	}
-	if info, _ := job.InfoOf(spec.Kind()); info.On == job.OnStorage {
+	if host.ID == repository.Storage {
 		access.Username, access.Password = "", ""
 	}
 	return &access, nil

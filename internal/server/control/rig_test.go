@@ -171,7 +171,7 @@ func (r *rig) box() *agent {
 	r.t.Helper()
 	a := r.newAgent()
 	a.facts.Storage = &api.StorageFacts{URL: "http://box:8000", BytesFree: 1, BytesTotal: 2}
-	a.facts.Allowed = []job.Kind{job.Provision, job.Init}
+	a.facts.Allowed = []job.Kind{job.Provision, job.Init, job.Check, job.Stats}
 	a.mustEnrol(r.token(control.NewEnrollment{Name: "box"}))
 	return a
 }

@@ -83,7 +83,7 @@ func (c *Control) lose(ctx context.Context, tx *store.Tx, j fleet.Job, cause job
 		}
 	case job.Provision, job.Init:
 		pokes, err = c.storageJobEnded(ctx, tx, j)
-	case job.Snapshots, job.Unlock, job.PreviewSources: // nothing follows
+	case job.Snapshots, job.Unlock, job.Check, job.Stats, job.PreviewSources: // nothing follows
 	}
 	return true, pokes, err
 }

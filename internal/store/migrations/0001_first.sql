@@ -107,7 +107,12 @@ CREATE TABLE repositories (
     ready_at       BIGINT NOT NULL,
     append_only    BOOLEAN NOT NULL,
     append_only_at BIGINT NOT NULL,
-    listed_at      BIGINT NOT NULL
+    listed_at      BIGINT NOT NULL,
+    checked_at     BIGINT NOT NULL, -- the last check that came to a result
+    check_job      TEXT NOT NULL,
+    check_result   TEXT NOT NULL,   -- JSON
+    counted_at     BIGINT NOT NULL,
+    stats          TEXT NOT NULL    -- JSON
 );
 CREATE INDEX repositories_host ON repositories (host_id);
 CREATE INDEX repositories_storage ON repositories (storage_id);

@@ -1,0 +1,73 @@
+package control_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/restic-manager/restic-manager/internal/api"
+	"github.com/restic-manager/restic-manager/internal/auth"
+	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/server/control"
+)
+
+// TestACheckGoesWhereTheFilesAre: to the storage box, with the key alone, or to the
+// host of a repository that was brought.
+func TestACheckGoesWhereTheFilesAre(t *testing.T) {
+	r := newRig(t)
+	box := r.box()
+	a := r.kept(box, "web")
+	box.connect()
+	box.ended(box.next(1, job.Provision), well)
+	box.ended(box.next(2, job.Init), well)
+	repository := r.repository(a.host)
+
+	asked, err := r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Repository: repository.ID})
+	if err != nil || asked.Host != box.host || asked.Repository != repository.ID {
+		t.Fatalf("check = %+v, %v", asked, err)
+	}
+	order := box.next(3, job.Check)
+	var spec job.CheckSpec
+	if err := json.Unmarshal(order.Spec, &spec); err != nil || spec.User != repository.User || spec.ReadMiB != 1024 || spec.ReadAll || spec.MostSeconds >= 30*60 {
+		t.Errorf("spec = %+v, %v", spec, err)
+	}
+	if order.Access == nil || order.Access.Key == "" || order.Access.Password != "" || order.Access.Username != "" {
+		t.Error("the box has not the key alone")
+	}
+	broken := strings.Repeat("ab", 32)
+	box.ended(order, api.Ended{State: job.Failed, Trouble: job.TroubleDamaged, Summary: &job.Summary{Check: &job.CheckResult{
+		Errors: 2, ReadMiB: 1024, Seconds: 600, BrokenPacks: []string{broken, "<script>"}, BrokenCount: 2}}})
+	repository = r.repository(a.host)
+	if repository.Check == nil || repository.Check.Errors != 2 || repository.CheckJob != asked.ID || repository.CheckedAt.IsZero() || !slices.Equal(repository.Check.BrokenPacks, []string{broken}) {
+		t.Errorf("repository = %+v", repository)
+	}
+
+	// The next one reads what fits into its time, by the speed of the last.
+	if _, err := r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Host: a.host}); err != nil {
+		t.Fatal(err)
+	}
+	order = box.next(4, job.Check)
+	if err := json.Unmarshal(order.Spec, &spec); err != nil || spec.ReadMiB != 2048 {
+		t.Errorf("spec = %+v, %v", spec, err)
+	}
+	box.ended(order, api.Ended{State: job.Failed, Trouble: job.TroubleUnreachable}) // which says nothing of the repository
+	if again := r.repository(a.host); again.CheckJob != asked.ID {
+		t.Errorf("repository = %+v", again)
+	}
+
+	brought := r.endpoint("brought")
+	brought.connect()
+	asked, err = r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Repository: r.repository(brought.host).ID, ReadAll: true})
+	if err != nil || asked.Host != brought.host {
+		t.Fatalf("check = %+v, %v", asked, err)
+	}
+	order = brought.next(1, job.Check)
+	spec = job.CheckSpec{}
+	if err := json.Unmarshal(order.Spec, &spec); err != nil || spec.User != "" || !spec.ReadAll || spec.ReadMiB != 0 {
+		t.Errorf("spec = %+v, %v", spec, err)
+	}
+	if _, err := r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Host: brought.host, Repository: repository.ID}); err == nil {
+		t.Error("a host checks the repository of another")
+	}
+}
