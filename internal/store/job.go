@@ -95,6 +95,16 @@ func (r reader) ActiveJobs(ctx context.Context, host job.HostID) ([]fleet.Job, e
 	return items, nil
 }
 
+// ActiveJobsOf lists the jobs on a repository that have not ended, oldest first.
+func (r reader) ActiveJobsOf(ctx context.Context, id job.RepositoryID) ([]fleet.Job, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE repository_id = $1 AND "+activeStates, id)
+	if err != nil {
+		return nil, fmt.Errorf("list active jobs of a repository: %w", err)
+	}
+	slices.SortFunc(items, func(a, b fleet.Job) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return items, nil
+}
+
 // QueuedJobs lists the jobs of a host that wait to be sent, oldest first.
 func (r reader) QueuedJobs(ctx context.Context, host job.HostID) ([]fleet.Job, error) {
 	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND state = 'queued' AND "+activeStates+" ORDER BY id", host)

@@ -92,3 +92,22 @@ func (t *Tx) DropSnapshots(ctx context.Context, repository job.RepositoryID, sin
 	}
 	return n, nil
 }
+
+// GroupSnapshots counts the snapshots of one source group in a repository.
+type GroupSnapshots struct {
+	Group    job.GroupID // "" for those that no group of ours made
+	Count    int64
+	LatestAt time.Time
+}
+
+// SnapshotsByGroup counts the snapshots of a repository, the newest group first.
+func (r reader) SnapshotsByGroup(ctx context.Context, id job.RepositoryID) ([]GroupSnapshots, error) {
+	items, err := collect(ctx, r.q, func(row scanner) (g GroupSnapshots, err error) {
+		err = row.Scan(&g.Group, &g.Count, instant{&g.LatestAt})
+		return g, err
+	}, "SELECT group_id, count(*), max(taken_at) FROM snapshots WHERE repository_id = $1 GROUP BY group_id ORDER BY max(taken_at) DESC, group_id", id)
+	if err != nil {
+		return nil, fmt.Errorf("count snapshots: %w", err)
+	}
+	return items, nil
+}

@@ -117,6 +117,7 @@ type newJobInput struct {
 		Kind          job.Kind         `json:"kind" minLength:"1" maxLength:"64" example:"backup"`
 		Group         job.GroupID      `json:"source_group_id,omitempty" maxLength:"64" doc:"What to back up."`
 		Repository    job.RepositoryID `json:"repository_id,omitempty" maxLength:"64" doc:"For kinds without a source group; without it the host's only one."`
+		ReadAll       bool             `json:"read_all,omitempty" doc:"Read all that is stored, for kind check."`
 		LockID        string           `json:"lock_id,omitempty" maxLength:"64" doc:"The lock to remove, for kind unlock."`
 		Includes      []string         `json:"includes,omitempty" maxItems:"1000" doc:"Paths to look at, for kind preview."`
 		Excludes      []string         `json:"excludes,omitempty" maxItems:"1000" doc:"Patterns as restic understands them, for kind preview."`
@@ -134,7 +135,7 @@ type jobCreated struct {
 func (a *API) createJob(ctx context.Context, who auth.Identity, in *newJobInput) (*jobCreated, error) {
 	wanted := control.NewJob{
 		Host: job.HostID(in.ID), Kind: in.Body.Kind, Group: in.Body.Group,
-		Repository: in.Body.Repository, LockID: in.Body.LockID, WhenBack: in.Body.WhenBack,
+		Repository: in.Body.Repository, LockID: in.Body.LockID, ReadAll: in.Body.ReadAll, WhenBack: in.Body.WhenBack,
 	}
 	if in.Body.Kind == job.PreviewSources {
 		wanted.Preview = &job.PreviewSpec{Includes: in.Body.Includes, Excludes: in.Body.Excludes,

@@ -7,6 +7,7 @@ import (
 	"github.com/restic-manager/restic-manager/internal/auth"
 	"github.com/restic-manager/restic-manager/internal/fleet"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/server/control"
 	"github.com/restic-manager/restic-manager/internal/store"
 )
 
@@ -30,6 +31,12 @@ type Repository struct {
 	SnapshotCount    int        `json:"snapshot_count"`
 	LatestSnapshotAt *time.Time `json:"latest_snapshot_at"`
 	ListedAt         *time.Time `json:"listed_at" doc:"When all snapshots were last read from it."`
+
+	Check      *job.CheckResult `json:"check" doc:"What the last check that came to a result found; null before there was one."`
+	CheckJobID job.ID           `json:"check_job_id"`
+	CheckedAt  *time.Time       `json:"checked_at"`
+	Stats      *job.StatsResult `json:"stats" doc:"What the last count came to; null before there was one."`
+	CountedAt  *time.Time       `json:"counted_at"`
 }
 
 func showRepository(r fleet.Repository) Repository {
@@ -37,6 +44,7 @@ func showRepository(r fleet.Repository) Repository {
 		ID: r.ID, Name: r.Name, URL: r.URL, HostID: r.Host, StorageHostID: r.Storage, User: r.User, Ready: r.Ready(),
 		CreatedAt: at(r.CreatedAt), ProvisionedAt: at(r.ProvisionedAt), ReadyAt: at(r.ReadyAt), AppendOnlyAt: at(r.AppendOnlyAt),
 		SnapshotCount: r.SnapshotCount, LatestSnapshotAt: at(r.LatestAt), ListedAt: at(r.ListedAt),
+		Check: r.Check, CheckJobID: r.CheckJob, CheckedAt: at(r.CheckedAt), Stats: r.Stats, CountedAt: at(r.CountedAt),
 	}
 	if !r.AppendOnlyAt.IsZero() {
 		shown.AppendOnly = &r.AppendOnly
@@ -64,6 +72,22 @@ func (a *API) repository(ctx context.Context, _ auth.Identity, in *ByID) (*only[
 		return nil, err
 	}
 	return &only[Repository]{showRepository(found)}, nil
+}
+
+type newRepositoryJobInput struct {
+	ByID
+	Body struct {
+		Kind    job.Kind `json:"kind" enum:"check,stats" doc:"check proves it, stats counts what it stores and holds."`
+		ReadAll bool     `json:"read_all,omitempty" doc:"For a check: read all that is stored, instead of as much as fits into 20 minutes. No backup into it begins meanwhile."`
+	}
+}
+
+func (a *API) createRepositoryJob(ctx context.Context, who auth.Identity, in *newRepositoryJobInput) (*jobCreated, error) {
+	created, err := a.Control.CreateJob(ctx, who, control.NewJob{Kind: in.Body.Kind, Repository: job.RepositoryID(in.ID), ReadAll: in.Body.ReadAll})
+	if err != nil {
+		return nil, err
+	}
+	return &jobCreated{Prefix + "/jobs/" + string(created.ID), a.showJob(created)}, nil
 }
 
 func (a *API) retryRepository(ctx context.Context, who auth.Identity, in *ByID) (*only[Repository], error) {

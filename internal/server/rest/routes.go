@@ -72,6 +72,7 @@ var Routes = []Route{
 
 	{"GET", "/repositories", auth.FleetRead, "List repositories", handle(http.StatusOK, (*API).repositories)},
 	{"GET", "/repositories/{id}", auth.FleetRead, "Get a repository", handle(http.StatusOK, (*API).repository)},
+	{"POST", "/repositories/{id}/jobs", auth.JobsRun, "Ask for a job on a repository, wherever its files are", handle(http.StatusAccepted, (*API).createRepositoryJob)},
 	{"POST", "/repositories/{id}/retry", auth.RepositoriesWrite, "Try again to make a repository", handle(http.StatusAccepted, (*API).retryRepository)},
 
 	{"GET", "/alerts", auth.FleetRead, "List open alerts", handle(http.StatusOK, (*API).alerts)},

@@ -41,7 +41,7 @@ var liveBlocks = []struct {
 	{"jobs", "job-list", JobList{}}, {"host_jobs", "job-list", JobList{}}, {"job", "job-live", JobPage{}}, {"job", "log-part", LogPart{}},
 	{"schedules", "schedules-live", SchedulesPage{}}, {"schedule", "schedule-live", SchedulePage{}}, {"host_schedules", "host-schedules-live", HostSchedulesPage{}},
 	{"schedule_form", "next-times", NextTimes{}}, {"pending", "pending-live", PendingPage{}}, {"error", "pause-banner", []PauseNote{}},
-	{"repositories", "repositories-live", RepositoriesPage{}}, {"error", "status", Status{}},
+	{"repositories", "repositories-live", RepositoriesPage{}}, {"repository", "repository-live", RepositoryPage{}}, {"error", "status", Status{}},
 }
 
 func TestTemplatesFitTheirTypes(t *testing.T) {

@@ -31,6 +31,14 @@ type JobPage struct {
 	Now        time.Time // when the page was made
 }
 
+// Read is how much a check has read, unless it was all.
+func (p JobPage) Read() string {
+	if p.Job.Summary == nil || p.Job.Summary.Check == nil {
+		return ""
+	}
+	return bytesText(p.Job.Summary.Check.ReadMiB << 20)
+}
+
 // IsBackup tells whether the job has data, files and a rate to tell of.
 func (p JobPage) IsBackup() bool { return p.Job.Kind == job.Backup }
 

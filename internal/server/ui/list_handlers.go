@@ -106,6 +106,10 @@ func resultText(one fleet.Job) string {
 		return ""
 	case one.Summary.SnapshotID != "":
 		return bytesText(one.Summary.DataAdded) + " added, " + countText(one.Summary.FilesNew) + " new and " + countText(one.Summary.FilesChanged) + " changed files"
+	case one.Summary.Check != nil:
+		return checkWords(*one.Summary.Check)
+	case one.Summary.Stats != nil:
+		return bytesText(one.Summary.Stats.StoredBytes) + " stored"
 	case one.Kind == job.Snapshots:
 		return plural(int64(one.Summary.Snapshots), "snapshot", "snapshots") + " listed"
 	}

@@ -98,6 +98,9 @@ var Routes = []Route{
 	{"POST", "/jobs/{id}/unlock", auth.JobsRun, "", "", (*UI).doUnlock},
 
 	{"POST", "/alerts/{id}/close", auth.HostsEnrol, "", "", (*UI).doCloseAlert},
+	{"GET", "/repositories/{id}", auth.FleetRead, "", "", (*UI).repository},
+	{"POST", "/repositories/{id}/check", auth.JobsRun, "", "", (*UI).doCheck},
+	{"POST", "/repositories/{id}/count", auth.JobsRun, "", "", (*UI).doCount},
 	{"POST", "/repositories/{id}/retry", auth.RepositoriesWrite, "", "", (*UI).doRetry},
 }
 
