@@ -37,6 +37,8 @@ type Repository struct {
 	Check     *job.CheckResult
 	CheckJob  job.ID
 	CheckedAt time.Time
+	// CheckMiB is how much the next check reads; 0 is not known.
+	CheckMiB int64
 	// Stats is what the last count came to; nil is that there was none.
 	Stats     *job.StatsResult
 	CountedAt time.Time

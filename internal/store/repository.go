@@ -12,13 +12,13 @@ import (
 )
 
 const repositoryColumns = `r.id, r.name, r.url, r.host_id, r.storage_id, r.username, r.created_at, r.provisioned_at, r.ready_at,
-	r.append_only, r.append_only_at, r.listed_at, r.checked_at, r.check_job, r.check_result, r.counted_at, r.stats,
+	r.append_only, r.append_only_at, r.listed_at, r.checked_at, r.check_job, r.check_result, r.check_mib, r.counted_at, r.stats,
 	(SELECT count(*) FROM snapshots s WHERE s.repository_id = r.id),
 	coalesce((SELECT max(s.taken_at) FROM snapshots s WHERE s.repository_id = r.id), 0)`
 
 func scanRepository(row scanner) (r fleet.Repository, err error) {
 	err = row.Scan(&r.ID, &r.Name, &r.URL, &r.Host, &r.Storage, &r.User, instant{&r.CreatedAt}, instant{&r.ProvisionedAt}, instant{&r.ReadyAt},
-		&r.AppendOnly, instant{&r.AppendOnlyAt}, instant{&r.ListedAt}, instant{&r.CheckedAt}, &r.CheckJob, encoded{&r.Check}, instant{&r.CountedAt}, encoded{&r.Stats}, &r.SnapshotCount, instant{&r.LatestAt})
+		&r.AppendOnly, instant{&r.AppendOnlyAt}, instant{&r.ListedAt}, instant{&r.CheckedAt}, &r.CheckJob, encoded{&r.Check}, &r.CheckMiB, instant{&r.CountedAt}, encoded{&r.Stats}, &r.SnapshotCount, instant{&r.LatestAt})
 	return r, err
 }
 
@@ -87,8 +87,8 @@ func (r reader) SealedRepository(ctx context.Context, id job.RepositoryID) (seal
 // InsertRepository adds a repository with its sealed secrets.
 func (t *Tx) InsertRepository(ctx context.Context, r fleet.Repository, sealed []byte) error {
 	err := t.exec(ctx, `INSERT INTO repositories (id, name, url, host_id, storage_id, username, sealed, created_at, provisioned_at, ready_at,
-		append_only, append_only_at, listed_at, checked_at, check_job, check_result, counted_at, stats)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, '', '', 0, '')`,
+		append_only, append_only_at, listed_at, checked_at, check_job, check_result, check_mib, counted_at, stats)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, '', '', 0, 0, '')`,
 		r.ID, r.Name, r.URL, r.Host, r.Storage, r.User, encodeBytes(sealed), millis(r.CreatedAt), millis(r.ProvisionedAt), millis(r.ReadyAt), false)
 	if err != nil {
 		return fmt.Errorf("add repository: %w", err)
@@ -116,6 +116,14 @@ func (t *Tx) ListedRepository(ctx context.Context, id job.RepositoryID, now time
 func (t *Tx) CheckedRepository(ctx context.Context, id job.RepositoryID, check job.ID, found *job.CheckResult, now time.Time) error {
 	if err := t.exec(ctx, "UPDATE repositories SET checked_at = $1, check_job = $2, check_result = $3 WHERE id = $4", millis(now), check, plain(encode(found)), id); err != nil {
 		return fmt.Errorf("note the check of repository %s: %w", id, err)
+	}
+	return nil
+}
+
+// PaceChecks sets how much the next check of a repository reads.
+func (t *Tx) PaceChecks(ctx context.Context, id job.RepositoryID, mib int64) error {
+	if err := t.exec(ctx, "UPDATE repositories SET check_mib = $1 WHERE id = $2", mib, id); err != nil {
+		return fmt.Errorf("pace the checks of repository %s: %w", id, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"regexp"
 	"time"
@@ -13,14 +14,14 @@ import (
 )
 
 // A check holds the exclusive lock, and backups wait for it. So it reads as much as
-// it did last time in as long as it has, and ends before a backup gives up, which by
-// default waits fleet.DefaultRetryLockMinutes.
+// it can in as long as it has, and ends before a backup gives up, which by default
+// waits fleet.DefaultRetryLockMinutes.
 const (
 	checkBudget = 20 * time.Minute
 	checkMost   = 25 * time.Minute
 	// checkWait is how long it waits for a lock itself.
 	checkWait = 15 * time.Minute
-	// checkFirstMiB is what the first one reads, whose speed is not known.
+	// checkFirstMiB is what it reads as long as neither speed nor size is known.
 	checkFirstMiB = 1024
 	// checkAllMost is how long one may take that reads all.
 	checkAllMost = 24 * time.Hour
@@ -28,18 +29,35 @@ const (
 
 // checkOf orders a check of a repository.
 func checkOf(r fleet.Repository, all bool) job.CheckSpec {
-	spec := job.CheckSpec{Repository: r.ID, ReadAll: all, RetryLockSeconds: int(checkWait.Seconds()), MostSeconds: int(checkMost.Seconds())}
+	spec := job.CheckSpec{Repository: r.ID, ReadAll: all, RetryLockSeconds: int(checkWait.Seconds())}
 	if all {
 		spec.MostSeconds = int(checkAllMost.Seconds())
 		return spec
 	}
-	spec.ReadMiB = checkFirstMiB
-	if last := r.Check; last != nil && last.ReadMiB > 0 && last.Seconds >= 1 {
-		inBudget := float64(last.ReadMiB) / last.Seconds * checkBudget.Seconds()
-		// Twice as much at most: what was so fast may have been cached.
-		spec.ReadMiB = max(1, min(int64(inBudget), 2*last.ReadMiB))
+	spec.MostSeconds, spec.ReadMiB = int(checkMost.Seconds()), r.CheckMiB
+	if spec.ReadMiB < 1 {
+		spec.ReadMiB = checkFirstMiB
 	}
 	return spec
+}
+
+// paceOf is how much the next check is to read after one that has read as much as
+// spec says in some seconds; 0 seconds is that its time was too short. stored is the
+// size of the repository in MiB, which bounds what was truly read; 0 is not known.
+func paceOf(spec job.CheckSpec, seconds float64, stored int64) int64 {
+	if seconds <= 0 {
+		return max(1, spec.ReadMiB/4)
+	}
+	if stored <= 0 {
+		return min(spec.ReadMiB, checkFirstMiB)
+	}
+	read := min(spec.ReadMiB, stored)
+	if spec.ReadAll {
+		read = stored
+	}
+	inBudget := int64(float64(read) / max(seconds, 1) * checkBudget.Seconds())
+	// Twice as much at most: what was so fast may have been cached.
+	return max(1, min(inBudget, 2*max(read, 1), stored))
 }
 
 // place puts a job on a repository where its files are nearest: the storage agent
@@ -78,10 +96,26 @@ func (c *Control) place(ctx context.Context, tx *store.Tx, n *NewJob) error {
 
 var packName = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// checkEnded notes what a check found, if it came to a result.
+// checkEnded notes what a check found, if it came to a result, and how much the
+// next one reads.
 func (a *applier) checkEnded(ctx context.Context, j fleet.Job, body *api.Ended) error {
+	repository, err := a.tx.Repository(ctx, j.Repository)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	var spec job.CheckSpec
+	if err := json.Unmarshal(j.Spec, &spec); err != nil {
+		return reject("job %s has a spec that can't be read", j.ID)
+	}
+	var stored int64
+	if repository.Stats != nil {
+		stored = 1 + repository.Stats.StoredBytes>>20
+	}
 	if body.Summary == nil || body.Summary.Check == nil {
-		return nil
+		if body.Cause != job.CauseTimeout || spec.ReadAll {
+			return nil
+		}
+		return a.tx.PaceChecks(ctx, repository.ID, paceOf(spec, 0, stored))
 	}
 	found := *body.Summary.Check
 	var packs []string
@@ -92,5 +126,8 @@ func (a *applier) checkEnded(ctx context.Context, j fleet.Job, body *api.Ended) 
 	}
 	found.BrokenPacks = packs
 	a.after.tell(Event{NounRepository, string(j.Repository)})
+	if err := a.tx.PaceChecks(ctx, repository.ID, paceOf(spec, found.Seconds, stored)); err != nil {
+		return err
+	}
 	return a.tx.CheckedRepository(ctx, j.Repository, j.ID, &found, j.FinishedAt)
 }

@@ -43,12 +43,12 @@ func TestACheckGoesWhereTheFilesAre(t *testing.T) {
 		t.Errorf("repository = %+v", repository)
 	}
 
-	// The next one reads what fits into its time, by the speed of the last.
+	// Without a size that was counted, it is not known how much was truly read.
 	if _, err := r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Host: a.host}); err != nil {
 		t.Fatal(err)
 	}
 	order = box.next(4, job.Check)
-	if err := json.Unmarshal(order.Spec, &spec); err != nil || spec.ReadMiB != 2048 {
+	if err := json.Unmarshal(order.Spec, &spec); err != nil || spec.ReadMiB != 1024 {
 		t.Errorf("spec = %+v, %v", spec, err)
 	}
 	box.ended(order, api.Ended{State: job.Failed, Trouble: job.TroubleUnreachable}) // which says nothing of the repository
@@ -69,5 +69,31 @@ func TestACheckGoesWhereTheFilesAre(t *testing.T) {
 	}
 	if _, err := r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Host: brought.host, Repository: repository.ID}); err == nil {
 		t.Error("a host checks the repository of another")
+	}
+}
+
+// TestPaceOfChecks: each reads as much as fits into its time.
+func TestPaceOfChecks(t *testing.T) {
+	const tib = 1 << 20 // in MiB
+	for _, c := range []struct {
+		name    string
+		read    int64
+		all     bool
+		seconds float64
+		stored  int64
+		want    int64
+	}{
+		{"size not known", 1024, false, 6, 0, 1024},
+		{"small: all of it each time", 1024, false, 6, 20, 20},
+		{"fast: twice as much", 1024, false, 100, tib, 2048},
+		{"as fast as it was", 10_000, false, 1200, tib, 10_000},
+		{"slow: less", 10_000, false, 2400, tib, 5_000},
+		{"too slow for its time", 1024, false, 0, tib, 256},
+		{"never less than one", 1, false, 0, 0, 1},
+		{"all was read", 0, true, 12_000, 100_000, 10_000},
+	} {
+		if got := control.PaceOf(job.CheckSpec{ReadMiB: c.read, ReadAll: c.all}, c.seconds, c.stored); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
 	}
 }

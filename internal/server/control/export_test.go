@@ -59,3 +59,6 @@ func (c *Control) Sweep(ctx context.Context) error { return c.sweep(ctx) }
 
 // HostsToDrain lists whom a tick visits.
 func (c *Control) HostsToDrain(ctx context.Context) ([]job.HostID, error) { return c.hostsToDrain(ctx) }
+
+// PaceOf is what tests ask of it.
+var PaceOf = paceOf

@@ -111,6 +111,7 @@ CREATE TABLE repositories (
     checked_at     BIGINT NOT NULL, -- the last check that came to a result
     check_job      TEXT NOT NULL,
     check_result   TEXT NOT NULL,   -- JSON
+    check_mib      BIGINT NOT NULL, -- how much the next one reads; 0 is not known
     counted_at     BIGINT NOT NULL,
     stats          TEXT NOT NULL    -- JSON
 );
