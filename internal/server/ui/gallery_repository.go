@@ -11,7 +11,7 @@ import (
 
 func (s sample) repositoryUsual() RepositoryPage {
 	page := RepositoryPage{Frame: s.frame("web-1", "/repositories"), Live: "/repositories/x?part=live", RepositoryRow: s.repositories()[0],
-		Worker: fleet.Host{ID: "01JNQ8Z4M2R7S9T1V3X5Y6BOX1", Name: "vault", Online: true}}
+		Worker: fleet.Host{ID: "01JNQ8Z4M2R7S9T1V3X5Y6BOX1", Name: "vault", Online: true, Allowed: []job.Kind{job.Check, job.Stats}}}
 	r := &page.Repository
 	r.Check, r.CheckJob, r.CheckedAt = &job.CheckResult{ReadMiB: 14_210, Seconds: 1_190}, "01JNQ8Z4M2R7S9T1V3X5Y6Z7CK", s.ago(3*24*time.Hour)
 	r.Stats, r.CountedAt = &job.StatsResult{StoredBytes: 61_234_567_890, UncompressedBytes: 88_210_000_000, Blobs: 412_000, RestoredBytes: 5_812_000_000_000, Files: 2_612_000, Snapshots: 128,

@@ -132,12 +132,15 @@ func (u *UI) doAgain(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("read spec of job %s: %w", one.ID, err)
 		}
 	}
-	var spec job.UnlockSpec
-	if one.Kind == job.Unlock {
+	if one.Kind == job.Unlock || one.Kind == job.Check {
+		var spec struct {
+			LockID  string `json:"lock_id"`
+			ReadAll bool   `json:"read_all"`
+		}
 		if err := json.Unmarshal(one.Spec, &spec); err != nil {
 			return fmt.Errorf("read spec of job %s: %w", one.ID, err)
 		}
-		wanted.LockID = spec.LockID
+		wanted.LockID, wanted.ReadAll = spec.LockID, spec.ReadAll
 	}
 	made, err := u.Control.CreateJob(ctx, who, wanted)
 	if err != nil {

@@ -262,7 +262,7 @@ func TestFormAddressesAreNoDeadPages(t *testing.T) {
 	for from, to := range map[string]string{
 		path + "/settings/remove": path + "/settings", path + "/sources/notes": path + "/sources", path + "/preview": path, path + "/sessions/x/keep": path, path + "/snapshots/refresh": path + "/snapshots",
 		path + "/sources/" + string(group.ID) + "/run": path + "/sources", "/settings/password": "/settings", "/settings/sessions/end-others": "/settings",
-		"/jobs/x/cancel": "/jobs/x", "/alerts/x/close": "/", "/repositories/x/retry": "/repositories", "/hosts/%2F%2Fevil.example/settings/remove": "/hosts/%2F%2Fevil.example/settings",
+		"/jobs/x/cancel": "/jobs/x", "/alerts/x/close": "/", "/repositories/x/retry": "/repositories/x", "/repositories/x/check": "/repositories/x", "/hosts/%2F%2Fevil.example/settings/remove": "/hosts/%2F%2Fevil.example/settings",
 	} {
 		if got := r.ask(auth.Admin, from, nil); got.status != http.StatusSeeOther || got.header.Get("Location") != to {
 			t.Errorf("GET %s = %d to %q, want %q", from, got.status, got.header.Get("Location"), to)

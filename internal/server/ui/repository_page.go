@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/fleet"
@@ -35,8 +36,13 @@ type RepositoryGroup struct {
 	Stats *job.GroupStats
 }
 
-// WhyNot says why neither a check nor a count can be asked for; "" is that they can.
-func (p RepositoryPage) WhyNot() string {
+// WhyNoCheck says why no check can be asked for; "" is that it can.
+func (p RepositoryPage) WhyNoCheck() string { return p.whyNot(job.Check) }
+
+// WhyNoCount says why no count can be asked for; "" is that it can.
+func (p RepositoryPage) WhyNoCount() string { return p.whyNot(job.Stats) }
+
+func (p RepositoryPage) whyNot(kind job.Kind) string {
 	switch {
 	case !p.Repository.Ready():
 		return "The repository is not ready."
@@ -44,6 +50,8 @@ func (p RepositoryPage) WhyNot() string {
 		return "Whoever could do it was removed."
 	case !p.Worker.Online:
 		return p.Worker.Name + " is not in contact."
+	case !slices.Contains(p.Worker.Allowed, kind):
+		return fmt.Sprintf("The policy file on %s does not allow %s.", p.Worker.Name, kind)
 	}
 	return ""
 }
