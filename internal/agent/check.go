@@ -63,6 +63,7 @@ func (a *Agent) check(t *task, spec *job.CheckSpec) outcome {
 	if err != nil {
 		return failed(explainStart(err))
 	}
+	a.removeLeftOf(t.ctx, spec.Repository, repository)
 	w := &watch{agent: a, task: t, runner: runner, call: restic.Call{Repository: repository}}
 	call := w.callFor(time.Duration(spec.RetryLockSeconds) * time.Second)
 	call.Hooks.Started = func(process restic.Process, argv []string) { w.started(process, argv, nil) }

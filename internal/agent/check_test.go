@@ -1,14 +1,18 @@
 package agent
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
 	"github.com/restic-manager/restic-manager/internal/job"
+	"github.com/restic-manager/restic-manager/internal/testkit"
 )
 
 // flipABit damages the largest pack of a repository and returns its name.
@@ -75,6 +79,7 @@ func TestCheckThroughRESTAndOnTheDisk(t *testing.T) {
 // TestACheckHasItsTime: its lock keeps backups waiting.
 func TestACheckHasItsTime(t *testing.T) {
 	r := newRig(t, "limits:\n  download_kib: 1\n").withRepository()
+	r.writeRandom("source/big", 100<<10)
 	r.enrol()
 	r.start()
 	if first := r.backup(); first.State != job.Succeeded {
@@ -134,5 +139,54 @@ func TestStatsThroughREST(t *testing.T) {
 	s := answer.Ended.Summary.Stats
 	if s.Snapshots != 1 || s.StoredBytes == 0 || s.RestoredBytes == 0 || s.Files == 0 || len(s.Groups) != 2 || s.Groups[0].Bytes != s.RestoredBytes || s.Groups[0].Snapshots != 1 || s.Groups[1].Snapshots != 0 {
 		t.Errorf("stats = %+v", s)
+	}
+}
+
+// TestACheckThatIsKilledLeavesNoLock: on a storage box, which keeps nothing that opens
+// the repository, the next one takes it away.
+func TestACheckThatIsKilledLeavesNoLock(t *testing.T) {
+	for name, user := range map[string]string{"endpoint": "", "storage": restUser} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, "limits:\n  download_kib: 1\n").withRepository()
+			if user != "" {
+				r.writePolicy(fmt.Sprintf("limits:\n  download_kib: 1\nrestic: %s\nstorage:\n  path: %s\n  url: %s\nallow: [backup, check]\n", testkit.Restic(t), r.server.Dir, r.server.URL))
+			}
+			r.writeRandom("source/big", 100<<10)
+			r.enrol()
+			agent := r.spawn()
+			if first := r.backup(); first.State != job.Succeeded { // data that a check has to read
+				t.Fatalf("backup = %+v", first)
+			}
+			spec := &job.CheckSpec{Repository: r.access.Repository, User: user, ReadAll: true, MostSeconds: 600}
+			id := r.peer.ask(job.Check, spec, &r.access)
+			started := r.peer.awaitRecord(id, api.RecordStarted)
+			testkit.WaitFor(t, 20*time.Second, "the lock of the check", func() bool { return len(r.lockFiles()) == 1 })
+			var body api.Started
+			if err := json.Unmarshal(started.Body, &body); err != nil {
+				t.Fatal(err)
+			}
+			agent.Kill()
+			process, err := os.FindProcess(body.PID)
+			if err == nil {
+				err = process.Kill()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			agent = r.spawn()
+			if ended := r.peer.awaitEnded(id); ended.State != job.Lost || ended.Cause != job.CauseRestarted {
+				t.Errorf("ended = %+v", ended)
+			}
+			if user == "" {
+				r.peer.setPlan(r.plan(r.access))
+			} else {
+				spec.ReadAll = false
+				if next := r.peer.awaitEnded(r.peer.ask(job.Check, spec, &r.access)); next.State != job.Succeeded {
+					t.Errorf("the next one = %+v", next)
+				}
+			}
+			testkit.WaitFor(t, 20*time.Second, "the removal of the lock", func() bool { return len(r.lockFiles()) == 0 })
+			agent.Kill()
+		})
 	}
 }

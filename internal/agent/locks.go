@@ -111,18 +111,39 @@ func (a *Agent) removeLeftLocks(ctx context.Context) {
 	}
 }
 
+// removeLeftOf removes what is left in one repository, for a job that has come with
+// what opens it. A storage agent keeps that for no longer.
+func (a *Agent) removeLeftOf(ctx context.Context, id job.RepositoryID, repository restic.Repository) {
+	list, err := a.state.leftLocks()
+	if err != nil {
+		a.log.Error("the list of locks that are left can't be read", "error", err)
+	}
+	for _, left := range list {
+		if left.Repository != id {
+			continue
+		}
+		if err := a.removeLeftFrom(ctx, repository, left); err != nil {
+			a.log.Warn("a lock may be left and can't be removed yet", "job", left.Job, "error", err)
+		}
+	}
+}
+
 func (a *Agent) removeLeft(ctx context.Context, left leftLock) error {
 	access, ok := a.plan.access(left.Repository)
 	if !ok {
 		return errors.New("how to reach the repository is not known")
 	}
+	return a.removeLeftFrom(ctx, repositoryOf(access), left)
+}
+
+func (a *Agent) removeLeftFrom(ctx context.Context, repository restic.Repository, left leftLock) error {
 	runner, err := a.runner()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.patience.question)
 	defer cancel()
-	removed, err := a.removeOwnLocks(ctx, runner, restic.Call{Repository: repositoryOf(access)}, left)
+	removed, err := a.removeOwnLocks(ctx, runner, restic.Call{Repository: repository}, left)
 	if err != nil {
 		return err
 	}

@@ -339,6 +339,10 @@ func (r *recovery) outcome(decision job.Decision) outcome {
 			o.after = func() { r.agent.rememberSources(spec.Group, inspection{}, size) }
 		}
 	}
+	if r.remains.Kind == job.Check {
+		// Its lock keeps all others out. It was not asked for yet, as after a backup.
+		o.after = func() { r.agent.leaveLock(r.own) }
+	}
 	if pre := r.task.earlier.PreHook; pre != nil && pre.Error != "" && decision.State == job.Lost {
 		o = hookFailed(errors.New(pre.Error))
 	}

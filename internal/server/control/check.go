@@ -23,6 +23,8 @@ const (
 	checkWait = 15 * time.Minute
 	// checkFirstMiB is what it reads as long as neither speed nor size is known.
 	checkFirstMiB = 1024
+	// maxChecksAnHour bounds how often one that was cut off is asked for again.
+	maxChecksAnHour = 4
 	// checkAllMost is how long one may take that reads all.
 	checkAllMost = 24 * time.Hour
 )
@@ -110,6 +112,16 @@ func (a *applier) checkEnded(ctx context.Context, j fleet.Job, body *api.Ended) 
 	var stored int64
 	if repository.Stats != nil {
 		stored = 1 + repository.Stats.StoredBytes>>20
+	}
+	if j.State == job.Lost && repository.Storage == j.Host {
+		// The lock that it may have left is removed by the next one alone: a storage
+		// agent keeps nothing that opens the repository.
+		recent, err := a.tx.CountRecent(ctx, repository.ID, job.Check, a.c.now().Add(-time.Hour))
+		if err != nil || recent >= maxChecksAnHour {
+			return err
+		}
+		a.after.pokes = append(a.after.pokes, j.Host)
+		return a.c.storageJob(ctx, a.tx, repository, &spec)
 	}
 	if body.Summary == nil || body.Summary.Check == nil {
 		if body.Cause != job.CauseTimeout || spec.ReadAll {

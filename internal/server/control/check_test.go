@@ -56,6 +56,20 @@ func TestACheckGoesWhereTheFilesAre(t *testing.T) {
 		t.Errorf("repository = %+v", again)
 	}
 
+	// One that was cut off may have left its lock, and the next one takes it away.
+	if _, err := r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Host: a.host, ReadAll: true}); err != nil {
+		t.Fatal(err)
+	}
+	box.ended(box.next(5, job.Check), api.Ended{State: job.Lost, Cause: job.CauseRestarted})
+	order = box.next(6, job.Check)
+	if err := json.Unmarshal(order.Spec, &spec); err != nil || !spec.ReadAll || r.job(order.ID).Origin != job.BySystem {
+		t.Errorf("spec = %+v, %v", spec, err)
+	}
+	box.ended(order, api.Ended{State: job.Lost, Cause: job.CauseRestarted}) // the sixth within an hour
+	if got := r.active(box.host); len(got) != 0 {
+		t.Errorf("checks are asked for for ever: %+v", got)
+	}
+
 	brought := r.endpoint("brought")
 	brought.connect()
 	asked, err = r.CreateJob(t.Context(), auth.Server, control.NewJob{Kind: job.Check, Repository: r.repository(brought.host).ID, ReadAll: true})
