@@ -125,7 +125,7 @@ func (f fleet) lockedForAWhile(t *testing.T, other fleet) {
 	wait(t, "restic check to lock the repository", func() (held bool) {
 		var err error
 		left, err = os.ReadDir(locks)
-		return err == nil && len(left) == 1
+		return err == nil && len(left) == 1 && len(left[0].Name()) == 64 // else it is being written
 	})
 	check.Signal(t, syscall.SIGSTOP)
 

@@ -13,7 +13,8 @@ import (
 )
 
 // planted are faults that were put into the programs on purpose, each by one
-// change of their text. The simulation must find each of them.
+// change of their text, and by what alsoPlanted has under its name where one alone
+// would come to nothing. The simulation must find each of them.
 var planted = []struct {
 	name     string
 	file     string
@@ -53,6 +54,16 @@ var planted = []struct {
 		"TestSimulation", "was not tried again"},
 }
 
+type change struct{ file, old, new string }
+
+// alsoPlanted takes away what else keeps a fault from showing.
+var alsoPlanted = map[string][]change{
+	"what ended well is tried again": {
+		{"internal/agent/accept.go", `if done := a.doneBefore(asked); done != "" {`, `if done := a.doneBefore(asked); done != "" && false {`},
+		{"internal/server/control/apply_due.go", `doneBefore(ctx, body.Occasion); err != nil || done != "" {`, `doneBefore(ctx, body.Occasion); err != nil || done != "" && false {`},
+	},
+}
+
 // seedsForFaults is how many worlds a fault may live through unseen.
 const seedsForFaults = 60
 
@@ -67,15 +78,18 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		t.Run(strings.ReplaceAll(fault.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			original := filepath.Join(root, fault.file)
-			text, err := os.ReadFile(original)
-			must(err)
-			if strings.Count(string(text), fault.old) != 1 {
-				t.Fatalf("%s has changed: what this fault replaces is there %d times", fault.file, strings.Count(string(text), fault.old))
+			replaced := map[string]string{}
+			for n, one := range append(alsoPlanted[fault.name], change{fault.file, fault.old, fault.new}) {
+				original := filepath.Join(root, one.file)
+				text, err := os.ReadFile(original)
+				must(err)
+				if strings.Count(string(text), one.old) != 1 {
+					t.Fatalf("%s has changed: what this fault replaces is there %d times", one.file, strings.Count(string(text), one.old))
+				}
+				replaced[original] = filepath.Join(dir, itoa(n)+".go")
+				must(os.WriteFile(replaced[original], []byte(strings.Replace(string(text), one.old, one.new, 1)), 0o600))
 			}
-			changed := filepath.Join(dir, "changed.go")
-			must(os.WriteFile(changed, []byte(strings.Replace(string(text), fault.old, fault.new, 1)), 0o600))
-			overlay, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
+			overlay, err := json.Marshal(map[string]map[string]string{"Replace": replaced})
 			must(err)
 			must(os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
 
