@@ -55,6 +55,24 @@ func diskWith(content []byte) *memDisk {
 	return disk
 }
 
+// TestDamageOnAFullDisk: that the damage can't be kept keeps no backup waiting.
+func TestDamageOnAFullDisk(t *testing.T) {
+	whole, records, ends := sample(t)
+	whole[ends[4]+40] ^= 0x10
+	disk := diskWith(whole)
+	disk.Capacity = disk.Used()
+	j := mustOpen(t, "d", small(disk, nil))
+	if len(disk.asides()) != 0 || !strings.Contains(j.Damage(), "could not be kept") {
+		t.Errorf("set aside %v, damage %q", disk.asides(), j.Damage())
+	}
+	if got := readAll(t, j, 0); len(got) != 6 || !reflect.DeepEqual(got[:5], records[:5]) {
+		t.Errorf("read %v", seqs(got))
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDamage(t *testing.T) {
 	whole, records, ends := sample(t)
 	last := uint64(len(records))

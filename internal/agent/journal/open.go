@@ -139,10 +139,12 @@ func (j *Journal) repair(seen found) error {
 	j.damage = fmt.Sprintf("the journal was damaged behind record %d; %d bytes were cut", seen.last, j.cutBytes)
 	if seen.behind {
 		path, err := j.copyAside(seen.tail, seen.dirty)
-		if err != nil {
-			return err
+		if err == nil {
+			j.damage += " and are kept in " + path
+		} else {
+			// They are for a person alone; no backup is to wait for a disk that is full.
+			j.damage += fmt.Sprintf(" and could not be kept (%v)", err)
 		}
-		j.damage += " and are kept in " + path
 	}
 	now := j.now().UnixMilli()
 	gap, err := api.NewRecord(api.RecordGap, "", now, api.Gap{
