@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -22,10 +21,7 @@ const maxBroken = 100
 // repositoryFor is the way to a repository from here: on a storage agent the files
 // themselves, elsewhere what the plan or the order says. The problem is an outcome.
 func (a *Agent) repositoryFor(id job.RepositoryID, user string, came *api.Access) (repository restic.Repository, shown string, problem *outcome) {
-	access, ok := a.plan.access(id)
-	if came != nil && came.Repository == id {
-		access, ok = *came, true
-	}
+	access, ok := a.accessTo(id, came)
 	switch {
 	case !ok || access.Key == "":
 		o := failed("This agent was not told how to reach the repository.", "Restart this agent, so that the server sends it the plan again; then run the job again.")
@@ -36,13 +32,11 @@ func (a *Agent) repositoryFor(id job.RepositoryID, user string, came *api.Access
 		o := failed("This machine is no storage box, and was asked about the files of one.", "Look at the policy file of the agent there.")
 		return repository, "", &o
 	}
-	root, err := os.OpenRoot(a.policy.Storage.Path)
-	if err != nil {
-		o := failed("rest-server's data folder can't be opened"+colon(err.Error())+".", "Check storage.path in "+a.policy.File+".")
-		return repository, "", &o
+	place, problem := a.openPlace(user)
+	if problem != nil {
+		return repository, "", problem
 	}
-	defer func() { _ = root.Close() }()
-	place := place{root: root, path: a.policy.Storage.Path, user: user}
+	defer place.close()
 	if state, err := place.look(); err != nil || state != placeComplete {
 		if err == nil {
 			err = fmt.Errorf("it is %s", state)

@@ -43,6 +43,16 @@ func flipABit(t *testing.T, folder string) string {
 	return filepath.Base(at)
 }
 
+// startBackedUp starts the agent and makes a first snapshot.
+func (r *rig) startBackedUp() {
+	r.t.Helper()
+	r.enrol()
+	r.start()
+	if first := r.backup(); first.State != job.Succeeded {
+		r.t.Fatalf("backup = %+v", first)
+	}
+}
+
 func (r *rig) check(spec job.CheckSpec) api.Ended {
 	r.t.Helper()
 	spec.Repository = r.access.Repository
@@ -54,11 +64,7 @@ func (r *rig) check(spec job.CheckSpec) api.Ended {
 
 func TestCheckThroughRESTAndOnTheDisk(t *testing.T) {
 	r := newRig(t, "").withRepository()
-	r.enrol()
-	r.start()
-	if first := r.backup(); first.State != job.Succeeded {
-		t.Fatalf("backup = %+v", first)
-	}
+	r.startBackedUp()
 	if sound := r.check(job.CheckSpec{ReadMiB: 1}); sound.State != job.Succeeded || sound.Summary.Check == nil || sound.Summary.Check.Errors != 0 || sound.Summary.Check.ReadMiB != 1 {
 		t.Fatalf("check = %+v %+v", sound, sound.Summary)
 	}
@@ -80,11 +86,7 @@ func TestCheckThroughRESTAndOnTheDisk(t *testing.T) {
 func TestACheckHasItsTime(t *testing.T) {
 	r := newRig(t, "limits:\n  download_kib: 1\n").withRepository()
 	r.writeRandom("source/big", 100<<10)
-	r.enrol()
-	r.start()
-	if first := r.backup(); first.State != job.Succeeded {
-		t.Fatalf("backup = %+v", first)
-	}
+	r.startBackedUp()
 	ended := r.check(job.CheckSpec{ReadAll: true, MostSeconds: 3})
 	if ended.State != job.Failed || ended.Cause != job.CauseTimeout || !strings.Contains(ended.Error, "was ended after 3 s") || len(r.lockFiles()) != 0 {
 		t.Errorf("ended = %+v, locks %q", ended, r.lockFiles())
@@ -93,11 +95,7 @@ func TestACheckHasItsTime(t *testing.T) {
 
 func TestCheckOfALockedRepository(t *testing.T) {
 	r := newRig(t, "").withRepository()
-	r.enrol()
-	r.start()
-	if first := r.backup(); first.State != job.Succeeded {
-		t.Fatalf("backup = %+v", first)
-	}
+	r.startBackedUp()
 	holder := r.lockExclusively()
 	ended := r.check(job.CheckSpec{RetryLockSeconds: 2})
 	if ended.State != job.Failed || ended.Trouble != job.TroubleLocked || len(ended.Summary.Locks) != 1 || ended.Summary.Locks[0].PID != holder.Pid {
@@ -127,11 +125,7 @@ func TestStorageAgentChecksAndCounts(t *testing.T) {
 
 func TestStatsThroughREST(t *testing.T) {
 	r := newRig(t, "").withRepository()
-	r.enrol()
-	r.start()
-	if first := r.backup(); first.State != job.Succeeded {
-		t.Fatalf("backup = %+v", first)
-	}
+	r.startBackedUp()
 	answer := r.look(job.Stats, &job.StatsSpec{Repository: r.access.Repository, Groups: []job.GroupID{r.group, job.GroupID(job.NewULID(noon))}}, &r.access)
 	if answer.Ended == nil || answer.Ended.State != job.Succeeded || answer.Ended.Summary.Stats == nil {
 		t.Fatalf("stats = %+v", answer.Ended)

@@ -28,12 +28,11 @@ func (a *Agent) initRepository(t *task, spec *job.InitSpec) outcome {
 	if err != nil {
 		return failed(explainStart(err))
 	}
-	root, err := os.OpenRoot(a.policy.Storage.Path)
-	if err != nil {
-		return failed("rest-server's data folder can't be opened"+colon(err.Error())+".", "Check storage.path in "+a.policy.File+".")
+	place, problem := a.openPlace(spec.User)
+	if problem != nil {
+		return *problem
 	}
-	defer func() { _ = root.Close() }()
-	place := place{root: root, path: a.policy.Storage.Path, user: spec.User}
+	defer place.close()
 	a.began(t, restic.Process{}, nil, nil)
 	switch state, err := place.look(); {
 	case err != nil:
@@ -92,6 +91,18 @@ type place struct {
 	path string   // the same, for restic
 	user string
 }
+
+// openPlace opens rest-server's data folder for one user's repository, until close.
+func (a *Agent) openPlace(user string) (place, *outcome) {
+	root, err := os.OpenRoot(a.policy.Storage.Path)
+	if err != nil {
+		o := failed("rest-server's data folder can't be opened"+colon(err.Error())+".", "Check storage.path in "+a.policy.File+".")
+		return place{}, &o
+	}
+	return place{root: root, path: a.policy.Storage.Path, user: user}, nil
+}
+
+func (p place) close() { _ = p.root.Close() }
 
 type placeState string
 

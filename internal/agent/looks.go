@@ -104,10 +104,7 @@ func parts(id job.ID, found lookAnswer) []*api.Answer {
 // lookSnapshots lists the snapshots of a repository.
 func (a *Agent) lookSnapshots(ctx context.Context, spec job.Spec, came *api.Access) lookAnswer {
 	id, _ := spec.Subject()
-	access, ok := a.plan.access(id)
-	if came != nil && came.Repository == id {
-		access, ok = *came, true
-	}
+	access, ok := a.accessTo(id, came)
 	if !ok {
 		return lookAnswer{ended: failed("This agent was not told how to reach the repository.", "").ended}
 	}

@@ -135,11 +135,15 @@ func (a *Agent) began(t *task, process restic.Process, argv []string, findings [
 }
 
 // accessOf returns how a job's repository is reached.
-func (a *Agent) accessOf(t *task) (api.Access, bool) {
-	if t.access != nil && t.access.Repository == t.repository {
-		return *t.access, true
+func (a *Agent) accessOf(t *task) (api.Access, bool) { return a.accessTo(t.repository, t.access) }
+
+// accessTo returns how a repository is reached: as came with the order, or else by
+// the plan.
+func (a *Agent) accessTo(id job.RepositoryID, came *api.Access) (api.Access, bool) {
+	if came != nil && came.Repository == id {
+		return *came, true
 	}
-	return a.plan.access(t.repository)
+	return a.plan.access(id)
 }
 
 // Bounds of what one record carries, so that it fits whatever paths are in it.

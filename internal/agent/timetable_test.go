@@ -170,6 +170,22 @@ func (r *clockRig) pass(d time.Duration) {
 	}
 }
 
+// take gives the clock another plan and lets it look.
+func (r *clockRig) take(plan *api.Plan) {
+	r.t.Helper()
+	if err := r.takePlan(plan); err != nil {
+		r.t.Fatal(err)
+	}
+	r.look()
+}
+
+// madeWhileCutOff is a plan whose schedule was made at twenty past noon.
+func madeWhileCutOff() *api.Plan {
+	plan := planOf(1, ruleOf("30 * * * *"))
+	plan.Digest, plan.Schedules[0].EffectiveFrom = "made while the agent was cut off", noon.Add(20*time.Minute).UnixMilli()
+	return plan
+}
+
 // said lists the journal in short: what a schedule's moments came to.
 func (r *clockRig) said() []string {
 	r.t.Helper()
@@ -246,38 +262,18 @@ func TestTheClockThroughADay(t *testing.T) {
 			"due 03 13:00 to 04 11:00 (23) coalesced", "ended skipped coalesced", "due 04 12:00", "ended skipped coalesced", "due 04 13:00"}},
 		{"a schedule that was made after a clock that was ahead is right again", hourly, func(r *clockRig) {
 			r.now = noon.Add(65 * time.Minute)
-			plan := *r.plan.current
-			plan.Digest, plan.Schedules = "ahead", nil
-			if err := r.takePlan(&plan); err != nil {
-				r.t.Fatal(err)
-			}
-			r.look()
+			r.take(&api.Plan{Digest: "ahead", ResticHost: resticHost, Groups: r.plan.current.Groups})
 			r.now = noon.Add(10 * time.Minute)
 			r.look()
 			r.pass(40 * time.Minute)
-			made := planOf(1, ruleOf("30 * * * *"))
-			made.Digest, made.Schedules[0].EffectiveFrom = "made while the agent was cut off", noon.Add(20*time.Minute).UnixMilli()
-			if err := r.takePlan(made); err != nil {
-				r.t.Fatal(err)
-			}
-			r.look()
+			r.take(madeWhileCutOff())
 		}, []string{"due 04 12:30"}},
 		{"the same, and the agent was off when its clock was set right", hourly, func(r *clockRig) {
 			r.now = noon.Add(24 * time.Hour)
-			plan := *r.plan.current
-			plan.Digest, plan.Schedules = "ahead", nil
-			if err := r.takePlan(&plan); err != nil {
-				r.t.Fatal(err)
-			}
-			r.look()
+			r.take(&api.Plan{Digest: "ahead", ResticHost: resticHost, Groups: r.plan.current.Groups})
 			r.now = noon
 			r.restart(50 * time.Minute)
-			made := planOf(1, ruleOf("30 * * * *"))
-			made.Digest, made.Schedules[0].EffectiveFrom = "made while the agent was cut off", noon.Add(20*time.Minute).UnixMilli()
-			if err := r.takePlan(made); err != nil {
-				r.t.Fatal(err)
-			}
-			r.look()
+			r.take(madeWhileCutOff())
 		}, []string{"due 04 12:30"}},
 		{"a mark from the future", hourly, func(r *clockRig) {
 			if err := r.state.setClockMark(clockMark{Looked: noon.Add(365 * day).UnixMilli()}); err != nil {

@@ -127,7 +127,7 @@ type CheckSpec struct {
 	ReadAll bool  `json:"read_all,omitempty"`
 	// RetryLockSeconds is how long it waits for a lock; 0 is not at all.
 	RetryLockSeconds int `json:"retry_lock_seconds"`
-	// MostSeconds is how long it may take once it has begun; the lock that it holds
+	// MostSeconds is how long it may take beside that wait; the lock that it holds
 	// keeps backups waiting.
 	MostSeconds int `json:"most_seconds"`
 }
@@ -286,8 +286,6 @@ const MaxCheckSeconds = 7 * 24 * 60 * 60
 // Validate implements Spec.
 func (s *CheckSpec) Validate() error {
 	switch {
-	case s.User != "" && validUser(s.User) != nil:
-		return validUser(s.User)
 	case s.ReadMiB < 0 || s.ReadMiB > 0 && s.ReadAll:
 		return fieldError("read_mib", "is negative, or goes with read_all")
 	case s.RetryLockSeconds < 0:
@@ -295,7 +293,7 @@ func (s *CheckSpec) Validate() error {
 	case s.MostSeconds < 1 || s.MostSeconds > MaxCheckSeconds:
 		return fieldError("most_seconds", fmt.Sprintf("is not 1 to %d", MaxCheckSeconds))
 	}
-	return validRepository(s.Repository)
+	return validPlace(s.Repository, s.User)
 }
 
 // MaxStatsGroups bounds how many groups one count goes through.
@@ -303,11 +301,6 @@ const MaxStatsGroups = 100
 
 // Validate implements Spec.
 func (s *StatsSpec) Validate() error {
-	if s.User != "" {
-		if err := validUser(s.User); err != nil {
-			return err
-		}
-	}
 	if len(s.Groups) > MaxStatsGroups {
 		return fieldError("source_group_ids", fmt.Sprintf("are more than %d", MaxStatsGroups))
 	}
@@ -316,7 +309,17 @@ func (s *StatsSpec) Validate() error {
 			return fieldError("source_group_ids", "holds what is no id")
 		}
 	}
-	return validRepository(s.Repository)
+	return validPlace(s.Repository, s.User)
+}
+
+// validPlace is of a repository and of the folder that it has on a storage box, or "".
+func validPlace(id RepositoryID, user string) error {
+	if user != "" {
+		if err := validUser(user); err != nil {
+			return err
+		}
+	}
+	return validRepository(id)
 }
 
 // Validate implements Spec.

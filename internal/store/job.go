@@ -86,21 +86,20 @@ func (r reader) Job(ctx context.Context, id job.ID) (fleet.Job, error) {
 
 // ActiveJobs lists the jobs of a host that have not ended, oldest first.
 func (r reader) ActiveJobs(ctx context.Context, host job.HostID) ([]fleet.Job, error) {
-	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE host_id = $1 AND "+activeStates, host)
-	if err != nil {
-		return nil, fmt.Errorf("list active jobs: %w", err)
-	}
-	// Asked for this order, SQLite would read all jobs the host has ever had in it.
-	slices.SortFunc(items, func(a, b fleet.Job) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	return items, nil
+	return r.activeJobs(ctx, "host_id", string(host))
 }
 
 // ActiveJobsOf lists the jobs on a repository that have not ended, oldest first.
 func (r reader) ActiveJobsOf(ctx context.Context, id job.RepositoryID) ([]fleet.Job, error) {
-	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE repository_id = $1 AND "+activeStates, id)
+	return r.activeJobs(ctx, "repository_id", string(id))
+}
+
+func (r reader) activeJobs(ctx context.Context, column, value string) ([]fleet.Job, error) {
+	items, err := collect(ctx, r.q, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE "+column+" = $1 AND "+activeStates, value)
 	if err != nil {
-		return nil, fmt.Errorf("list active jobs of a repository: %w", err)
+		return nil, fmt.Errorf("list active jobs: %w", err)
 	}
+	// Asked for this order, SQLite would read all jobs the host has ever had in it.
 	slices.SortFunc(items, func(a, b fleet.Job) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return items, nil
 }

@@ -109,7 +109,9 @@ func factOf(kind api.RecordKind, body json.RawMessage) (fact, error) {
 		err = json.Unmarshal(body, &made)
 		said.made = made.Snapshot.ID
 	case api.RecordEnded:
-		var ended api.Ended
+		var ended struct { // the summary can be long, and all of them are read at each start
+			State job.State `json:"state"`
+		}
 		err = json.Unmarshal(body, &ended)
 		said.well = ended.State.EndedWell()
 	case api.RecordLog:

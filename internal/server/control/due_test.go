@@ -332,22 +332,15 @@ func TestRetryIsTheAgentsWord(t *testing.T) {
 // TestARetryOfWhatEndedWellIsNotQueued: a copy of the machine has done it, and the true
 // one, which failed, asks for its next attempt.
 func TestARetryOfWhatEndedWellIsNotQueued(t *testing.T) {
-	r := newRig(t)
-	a := r.endpoint("web")
-	g := r.group(a.host, "etc")
-	a.connect()
-	first := r.backup(g, false)
-	order := await[*api.Job](a, 1)
-	spec, _ := job.DecodeSpec(order.Kind, order.Spec)
-	a.accept(first.ID, spec)
-	a.end(first.ID, job.Warning)
-	occasion, id, err := job.Occasion{}.Next(first.ID)
+	r, a, g, first := running(t)
+	a.end(first, job.Warning)
+	occasion, id, err := job.Occasion{}.Next(first)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.append(api.RecordDue, id, api.Due{Group: g.ID, Occasion: occasion})
 	a.sync()
-	if j := r.job(id); j.State != job.Skipped || j.Cause != job.CauseSatisfied || j.By != first.ID {
+	if j := r.job(id); j.State != job.Skipped || j.Cause != job.CauseSatisfied || j.By != first {
 		t.Errorf("retry = %+v", j)
 	}
 	if cancel := await[*api.Cancel](a, 1); cancel.ID != id {

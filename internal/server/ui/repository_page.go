@@ -158,14 +158,17 @@ func (u *UI) repositoryGroups(ctx context.Context, repository fleet.Repository) 
 	if err != nil {
 		return nil, err
 	}
+	known, err := u.Store.Groups(ctx, repository.Host)
+	if err != nil {
+		return nil, err
+	}
+	names := map[job.GroupID]string{}
+	for _, group := range known {
+		names[group.ID] = group.Name
+	}
 	var groups []RepositoryGroup
 	for _, one := range counts {
-		row := RepositoryGroup{GroupSnapshots: one, Host: repository.Host}
-		group, err := u.Store.Group(ctx, one.Group)
-		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
-			return nil, err
-		}
-		row.Name = group.Name
+		row := RepositoryGroup{GroupSnapshots: one, Host: repository.Host, Name: names[one.Group]}
 		if repository.Stats != nil {
 			for _, counted := range repository.Stats.Groups {
 				if counted.Group == one.Group {
