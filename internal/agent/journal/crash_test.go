@@ -288,3 +288,36 @@ func TestAKillLosesNothing(t *testing.T) {
 		t.Error("what the killed process had not synced was read without a sync")
 	}
 }
+
+// TestAKillAndLaterAPowerCut kills the process before each step of its start, of some
+// work and of a compaction, lets the next one promise something, and cuts the power.
+func TestAKillAndLaterAPowerCut(t *testing.T) {
+	options := func(disk *memDisk) Options {
+		o := small(disk, func() time.Time { return testStart })
+		o.Reserve, o.MaxBytes = 16<<10, 192<<10
+		return o
+	}
+	const rounds = 10
+	whole := newMemDisk()
+	if err := newWitness().work(t, mustOpen(t, "d", options(whole)), rounds); err != nil {
+		t.Fatal(err)
+	}
+	for killed := 1; killed <= whole.Steps; killed++ {
+		w, disk := newWitness(), newMemDisk()
+		disk.CutAt = killed
+		j, err := Open("d", options(disk))
+		if err == nil {
+			err = w.work(t, j, rounds)
+		}
+		if err != nil && !errors.Is(err, crashdisk.ErrPowerCut) {
+			t.Fatal(err)
+		}
+		disk = disk.afterKill()
+		j = mustOpen(t, "d", options(disk))
+		mustAppend(t, j, accepted(t, "promised"))
+		after := mustOpen(t, "d", options(disk.afterPowerCut(rand.New(rand.NewPCG(uint64(killed), 2)))))
+		if !after.Known("promised") {
+			t.Fatalf("killed before step %d: what the next start promised is lost", killed)
+		}
+	}
+}

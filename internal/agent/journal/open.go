@@ -74,8 +74,9 @@ func (j *Journal) load() error {
 			return err
 		}
 	}
-	// A process killed before its sync left records that only the system holds.
-	if err := file.Sync(); err != nil {
+	// A process killed before its syncs left records that only the system holds, and
+	// it may be alone in knowing the file's name.
+	if err := errors.Join(file.Sync(), j.files.SyncDir(j.dir)); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	j.durable = j.last
