@@ -61,8 +61,8 @@ func (a *Agent) check(t *task, spec *job.CheckSpec) outcome {
 	w := &watch{agent: a, task: t, runner: runner, call: restic.Call{Repository: repository}}
 	call := w.callFor(time.Duration(spec.RetryLockSeconds) * time.Second)
 	call.Hooks.Started = func(process restic.Process, argv []string) { w.started(process, argv, nil) }
-	ctx, cancel := context.WithTimeoutCause(t.ctx, time.Duration(spec.RetryLockSeconds+spec.MostSeconds)*time.Second, errCheckTime)
-	defer cancel()
+	ctx, stop := w.within(t.ctx, time.Duration(spec.MostSeconds)*time.Second, errCheckTime)
+	defer stop()
 	begun := a.options.Now()
 	result, err := runner.Check(ctx, restic.CheckOptions{Call: call, ReadMiB: spec.ReadMiB, ReadAll: spec.ReadAll})
 	found := job.CheckResult{ReadMiB: spec.ReadMiB, ReadAll: spec.ReadAll, Seconds: a.options.Now().Sub(begun).Seconds()}
@@ -123,8 +123,17 @@ func (a *Agent) lookStats(ctx context.Context, spec job.Spec, came *api.Access) 
 		return lookAnswer{ended: failed(explainStart(err)).ended}
 	}
 	count := func(mode restic.StatsMode, tag string) (restic.Stats, error) {
-		result, err := runner.Stats(ctx, restic.StatsOptions{Call: restic.Call{Repository: repository, RetryLock: a.patience.question,
-			Hooks: restic.Hooks{FirstContact: a.policy.FirstContact}}, Mode: mode, Tag: tag})
+		call := restic.Call{Repository: repository, RetryLock: a.patience.question}
+		asked := call
+		// restic says nothing before it has counted all.
+		call.Hooks = restic.Hooks{FirstContact: a.policy.FirstContact, SilenceAfter: min(a.patience.silence, a.policy.FirstContact/2),
+			Silence: func(ctx context.Context, _ time.Duration) bool {
+				ctx, cancel := context.WithTimeout(ctx, a.patience.question)
+				defer cancel()
+				_, err := runner.ListLocks(ctx, asked)
+				return err == nil
+			}}
+		result, err := runner.Stats(ctx, restic.StatsOptions{Call: call, Mode: mode, Tag: tag})
 		return result.Stats, err
 	}
 	stats := &job.StatsResult{}

@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/restic-manager/restic-manager/internal/api"
@@ -121,6 +124,44 @@ func TestStorageAgentChecksAndCounts(t *testing.T) {
 	if answer.Ended == nil || answer.Ended.State != job.Succeeded || answer.Ended.Summary.Stats == nil || len(answer.Ended.Summary.Stats.Groups) != 1 {
 		t.Errorf("stats = %+v", answer.Ended)
 	}
+}
+
+// TestACountMayTakeItsTime counts for longer than a repository may take to answer: restic
+// says nothing before its end.
+func TestACountMayTakeItsTime(t *testing.T) {
+	r := newRig(t, "").withRepository()
+	slow := r.write("slow-restic", "#!/bin/sh\ncase \"$*\" in *stats*) /bin/sleep 4;; esac\nexec "+testkit.Restic(t)+" \"$@\"\n")
+	if err := os.Chmod(slow, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.writePolicy("restic: " + slow + "\nfirst_contact: 3s\n")
+	r.enrol()
+	r.start()
+	answer := r.look(job.Stats, &job.StatsSpec{Repository: r.access.Repository}, &r.access)
+	if answer.Ended == nil || answer.Ended.State != job.Succeeded {
+		t.Fatalf("stats = %+v", answer.Ended)
+	}
+}
+
+// TestTheTimeOfACheckBeginsWithItsLock waits twenty minutes for a lock.
+func TestTheTimeOfACheckBeginsWithItsLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &watch{}
+		ctx, stop := w.within(t.Context(), 25*time.Minute, errCheckTime)
+		defer stop()
+		<-time.After(20 * time.Minute)
+		w.mutex.Lock()
+		w.lockedAt = time.Now()
+		w.mutex.Unlock()
+		<-time.After(25*time.Minute - time.Second)
+		if err := context.Cause(ctx); err != nil {
+			t.Errorf("after 25 min without a lock of another, a second short: %v", err)
+		}
+		<-time.After(2 * time.Second)
+		if err := context.Cause(ctx); !errors.Is(err, errCheckTime) {
+			t.Errorf("after 25 min without a lock of another: %v", err)
+		}
+	})
 }
 
 func TestStatsThroughREST(t *testing.T) {

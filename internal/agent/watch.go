@@ -22,8 +22,28 @@ type watch struct {
 	// all the same.
 	away atomic.Bool
 
-	mutex sync.Mutex
-	locks []job.Lock // that stand in the way, as last seen
+	mutex    sync.Mutex
+	locks    []job.Lock // that stand in the way, as last seen
+	lockedAt time.Time  // when any did last
+}
+
+// within ends with cause when restic has worked for longer than most. Its time begins
+// anew while it waits for a lock.
+func (w *watch) within(parent context.Context, most time.Duration, cause error) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	var timer sync.WaitGroup
+	timer.Go(func() {
+		for left := most; sleep(ctx, left); {
+			w.mutex.Lock()
+			left = time.Until(w.lockedAt.Add(most))
+			w.mutex.Unlock()
+			if left <= 0 {
+				cancel(cause)
+				return
+			}
+		}
+	})
+	return ctx, func() { cancel(nil); timer.Wait() }
 }
 
 // callFor is the call of the process itself; Started is for the caller to set.
@@ -82,6 +102,9 @@ func (w *watch) silence(ctx context.Context, _ time.Duration) (reached bool) {
 	locks = withoutOwn(locks, w.process)
 	w.mutex.Lock()
 	w.locks = locks
+	if len(locks) > 0 {
+		w.lockedAt = time.Now()
+	}
 	w.mutex.Unlock()
 	if len(locks) == 0 {
 		return true

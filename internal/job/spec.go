@@ -127,8 +127,8 @@ type CheckSpec struct {
 	ReadAll bool  `json:"read_all,omitempty"`
 	// RetryLockSeconds is how long it waits for a lock; 0 is not at all.
 	RetryLockSeconds int `json:"retry_lock_seconds"`
-	// MostSeconds is how long it may take beside that wait; the lock that it holds
-	// keeps backups waiting.
+	// MostSeconds is how long it may take once it holds its lock, which keeps backups
+	// waiting.
 	MostSeconds int `json:"most_seconds"`
 }
 
